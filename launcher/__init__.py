@@ -1,0 +1,1 @@
+"""Makes traffic happen: plans, back ends, activities, captures, journal and evidence."""

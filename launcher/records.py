@@ -1,0 +1,136 @@
+"""What the launcher writes down: journal, evidence and manifest records (a data contract).
+
+Times are integer nanoseconds of the machine's real-time clock, the clock of the captures.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RUN_FORMAT = 1
+
+
+class Record(BaseModel):
+    """A frozen line of a run directory's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Protocol = Literal["tcp", "udp", "any"]
+
+
+def protocol_name(name: str) -> Protocol:
+    """``name`` as a protocol of the journal; whatever is neither TCP nor UDP is any."""
+    return "tcp" if name == "tcp" else "udp" if name == "udp" else "any"
+
+
+class Peer(Record):
+    """A service that an activity was told to talk to."""
+
+    service: str
+    kind: str
+    host: str
+    address: str
+    port: int | None = Field(description="null: any port of the host (a scan)")
+    protocol: Protocol
+
+
+class ActivityRecord(Record):
+    """One session of one user: a program that ran on a host."""
+
+    record: Literal["activity"] = "activity"
+    id: str = Field(description="unique in the run, for example a0042")
+    name: str = Field(description="name of the activity in the topology")
+    kind: str
+    variant: str
+    params: dict[str, Any]
+    user: str = Field(description="who acts, for example client-1/browsing/0")
+    host: str
+    addresses: tuple[str, ...]
+    container: str = Field(description="container id or network namespace name")
+    owner: int = Field(description="group id of its processes, the mark the kernel puts on flows")
+    peers: tuple[Peer, ...]
+    start_ns: int
+    stop_ns: int
+    outcome: Literal["ok", "failed", "stopped"]
+    exit_code: int | None
+    effect: dict[str, Any] | None = Field(description="what an attack achieved; null for the rest")
+
+
+class ServiceRecord(Record):
+    """One server program."""
+
+    record: Literal["service"] = "service"
+    id: str = Field(description="unique in the run, for example s01")
+    name: str
+    kind: str
+    host: str
+    address: str
+    ports: tuple[int, ...]
+    protocol: Protocol
+    container: str
+    owner: int
+    start_ns: int
+    stop_ns: int
+    outcome: Literal["ok", "failed", "stopped"]
+
+
+class PhaseRecord(Record):
+    """One phase of the experiment."""
+
+    record: Literal["phase"] = "phase"
+    name: str
+    intensity: float
+    start_ns: int
+    stop_ns: int
+
+
+class EvidenceRecord(Record):
+    """The kernel saw this owner open this flow (conntrack, NEW event). Never read by the rules."""
+
+    time_ns: int
+    protocol: int = Field(description="IP protocol number")
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    host: str
+    activity: str | None = Field(
+        description="activity or service id; null when the owner is unknown"
+    )
+
+
+class CaptureRecord(Record):
+    """One capture file and what the kernel said about it."""
+
+    network: str
+    file: str = Field(description="relative to the run directory")
+    packets: int = Field(description="written to the file")
+    received: int
+    dropped_by_kernel: int
+    dropped_by_interface: int
+
+
+class Manifest(Record):
+    """Everything needed to say what a run was and whether it is whole."""
+
+    format: int = RUN_FORMAT
+    run_id: str
+    name: str
+    status: Literal["incomplete", "complete"]
+    reason: str = Field(description="why it is incomplete; empty when complete")
+    seed: int
+    backend: str
+    topology_sha256: str
+    images: dict[str, str]
+    notes: tuple[str, ...] = Field(description="what this machine could not do, in words")
+    versions: dict[str, str]
+    machine: dict[str, str | int | float]
+    evidence: str = Field(description="'conntrack by group id', or why there is none")
+    start_ns: int
+    stop_ns: int | None
+    counts: dict[str, int]
+    captures: tuple[CaptureRecord, ...]
+    sha256: dict[str, str] = Field(description="of every other file of the run")
