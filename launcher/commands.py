@@ -1,0 +1,69 @@
+"""What the launcher tells its programs, and how it reads what they say back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from launcher.activities import catalogue, services
+from launcher.backend import Command
+from launcher.plan import ServicePlan, SessionPlan
+
+
+def service_log(service: ServicePlan) -> str:
+    """Log file name of a service, below its host's folder."""
+    return f"service-{service.name}.log"
+
+
+def session_log(session: SessionPlan) -> str:
+    """Log file name of a session, below its host's folder."""
+    return f"{session.id}-{session.kind}.log"
+
+
+def service_command(service: ServicePlan) -> Command:
+    """The program that serves."""
+    arguments = {
+        "seed": service.seed,
+        "host": service.host,
+        "address": service.endpoint.address,
+        "ports": service.endpoint.ports,
+        "params": service.params,
+    }
+    return Command(
+        program=services()[service.kind].program,
+        arguments=("server", json.dumps(arguments)),
+        owner=service.owner,
+        log=service_log(service),
+    )
+
+
+def session_command(session: SessionPlan) -> Command:
+    """The program that plays one session of a user."""
+    arguments = {
+        "seed": session.seed,
+        "params": session.params,
+        "peers": [asdict(peer) for peer in session.peers],
+        "think_time": session.think_time,
+        "duration_s": session.duration_s,
+    }
+    return Command(
+        program=catalogue()[session.kind].program,
+        arguments=("client", json.dumps(arguments)),
+        owner=session.owner,
+        log=session_log(session),
+    )
+
+
+def read_events(path: Path) -> Iterator[dict[str, object]]:
+    """JSON objects of an application log; other lines (a traceback, say) are left to people."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event

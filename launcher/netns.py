@@ -1,0 +1,175 @@
+"""The embedded back end: each host a network namespace, each program a process in it.
+
+No daemon, no image. Hosts share the machine's file system; a program sees its own host's name, the
+lab's ``/etc/hosts`` and the host's network, and runs under the host's control group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from launcher import cgroups, namespaces, remains, rootless
+from launcher.backend import Capture, Command, FlowEvent, Process, Watch
+from launcher.capture import start_capture
+from launcher.conntrack import start_watch
+from launcher.enter import Entry
+from launcher.labs import Lab
+from launcher.plan import LabPlan
+from launcher.syscalls import isolated
+from launcher.wiring import bridge_interface, wire
+from topologies.errors import LabError, MachineError
+from topologies.files import write_text
+
+PROGRAMS: Final = Path(__file__).parent / "programs"
+# What a program needs of the launcher's environment; a proxy setting, say, must not get in.
+_INHERITED: Final = (
+    *("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"),
+)
+_NAME_SERVICE: Final = "hosts: files\n"  # never the machine's resolver: it reaches the outside
+
+
+class NetnsBackend:
+    """A lab of network namespaces; a `launcher.backend.Backend`."""
+
+    name = "netns"
+    images: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, lab: Lab, *, programs: Path = PROGRAMS) -> None:
+        self.notes: Sequence[str] = ()
+        self.owners_available = rootless.owners_available()
+        self._lab, self._programs = lab, programs
+        self._groups: Mapping[str, tuple[Path, ...]] = {}
+        self._processes: list[LabProcess] = []
+        self._plan: LabPlan | None = None
+        self._run_dir = lab.run_dir
+
+    def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
+        """Create every network and host; the namespace name of each host."""
+        self._plan, self._run_dir = plan, run_dir
+        made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
+        self._groups, self.notes = made.hosts, made.notes
+        write_text(self._lab.folder / "hosts", _hosts_file(plan))
+        write_text(self._lab.folder / "nsswitch.conf", _NAME_SERVICE)
+        namespaces.create(remains.fabric_name(self._lab.id))
+        for node in plan.nodes:
+            namespaces.create(self._namespace(node.name))
+        wire(plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes})
+        return {node.name: self._namespace(node.name) for node in plan.nodes}
+
+    def spawn(self, host: str, command: Command) -> Process:
+        """Start a program in a host, its output appended to its log file."""
+        if host not in self._groups:
+            raise LabError(f"lab {self._lab.id} has no host '{host}' that is up")
+        log = self._run_dir / "logs" / host / command.log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        entry = Entry(
+            groups=[str(group) for group in self._groups[host]],
+            hostname=host,
+            files={f"/etc/{file.name}": str(file) for file in self._lab.folder.iterdir()},
+            owner=command.owner if self.owners_available else None,
+        )
+        program = str(self._programs / f"{command.program}.py")
+        arguments = [*isolated("launcher.enter"), entry.as_argument()]
+        arguments += [sys.executable, program, *command.arguments]
+        with log.open("ab") as output:
+            process = LabProcess(
+                namespaces.start_process(
+                    self._path(host),
+                    arguments,
+                    output=output,
+                    environment=_environment() | dict(command.environment),
+                )
+            )
+        self._processes = [*(p for p in self._processes if p.poll() is None), process]
+        return process
+
+    def capture(self, network: str, file: Path) -> Capture:
+        """Start capturing a network on its bridge; returns when packets are being seen."""
+        return start_capture(
+            network,
+            file,
+            interface=bridge_interface(self._built(), network),
+            namespace=self._fabric(),
+            run_dir=self._run_dir,
+        )
+
+    def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
+        """Report each new flow that a lab process opens."""
+        if not self.owners_available:
+            raise MachineError(
+                "this user has a single group id, so the kernel cannot tell activities apart",
+                remedy=rootless.SUBORDINATE_REMEDY,
+            )
+        hosts = [node.name for node in self._built().nodes if not node.forwards]
+        return start_watch({host: self._path(host) for host in hosts}, on_event)
+
+    def down(self) -> None:
+        """Remove everything this lab made."""
+        remains.remove(self._lab.id)
+        for process in self._processes:
+            process.stop(0)
+        self._processes = []
+        self._lab.close()
+
+    def _built(self) -> LabPlan:
+        if self._plan is None:
+            raise LabError(f"lab {self._lab.id} is not up yet")
+        return self._plan
+
+    def _namespace(self, node: str) -> str:
+        return remains.namespace_name(self._lab.id, node)
+
+    def _path(self, node: str) -> Path:
+        return namespaces.path_of(self._namespace(node))
+
+    def _fabric(self) -> Path:
+        return namespaces.path_of(remains.fabric_name(self._lab.id))
+
+
+class LabProcess:
+    """A program in a host, the leader of its own process group; a `launcher.backend.Process`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Exit code, or None while it runs; a negative number is the signal that ended it."""
+        return self._process.poll()
+
+    def stop(self, grace_s: float) -> int | None:
+        """Ask it to end, then force it and whatever it started; its exit code."""
+        if self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+            self._signal(signal.SIGKILL)
+        return self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"HOME": "/nonexistent", "LANG": "C.UTF-8", **kept}
+
+
+def _hosts_file(plan: LabPlan) -> str:
+    lines = ["127.0.0.1 localhost"]
+    lines += [f"{link.address} {node.name}" for node in plan.nodes for link in node.links]
+    return "\n".join(lines) + "\n"

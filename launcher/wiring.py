@@ -1,0 +1,199 @@
+"""The wiring of a lab, the same for every back end: bridges, cables, addresses, routes.
+
+All bridges live in one network namespace of the lab, its fabric. A cable (a veth pair) runs from
+there to each interface of each node, whatever made the node's namespace. Nothing is ever created in
+the host's own namespace, and no node gets a default route, so a lab cannot reach outside itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import ioctl
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from launcher import impair
+from launcher.namespaces import entered, write_setting
+from launcher.plan import LabPlan, Link, Node, Segment
+from topologies.errors import LabError, MachineError
+
+_SIOCETHTOOL: Final = 0x8946
+# Set-commands of ethtool(2): rx and tx checksums, scatter-gather, tso, gso, gro.
+_OFFLOADS: Final = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
+_NODE_MAC, _PORT_MAC, _BRIDGE_MAC = 0x02, 0x06, 0x0A  # first octets, all locally administered
+
+
+def bridge_interface(plan: LabPlan, network: str) -> str:
+    """Name, in the fabric, of the bridge that is ``network``: where to capture it."""
+    index = next(i for i, segment in enumerate(plan.segments) if segment.name == network)
+    return f"br{index}"
+
+
+def port_interface(plan: LabPlan, node: str, interface: str) -> str:
+    """Name, in the fabric, of the far end of a node's interface."""
+    index = next(i for i, candidate in enumerate(plan.nodes) if candidate.name == node)
+    return f"p{index}-{interface.removeprefix('eth')}"
+
+
+def wire(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
+    """Build every network of ``plan`` and connect its nodes.
+
+    ``fabric`` and the values of ``nodes`` are network namespaces: ``/run/netns/NAME`` or
+    ``/proc/PID/ns/net``. They must be empty but for the loopback.
+
+    Raises
+    ------
+    MachineError
+        The kernel lacks what a network asks for, or this user may not wire.
+    LabError
+        Something in the plan could not be made; says on which node or network.
+    """
+    impair.require(plan)
+    _wire_fabric(plan, fabric, nodes)
+    segments = {segment.name: segment for segment in plan.segments}
+    for node in plan.nodes:
+        with _explained(f"node '{node.name}'"), entered(nodes[node.name]):
+            _set_up_node(node, segments)
+
+
+def _wire_fabric(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
+    with entered(fabric):
+        _disable_ipv6()
+        with IPRoute(groups=0) as ip:
+            for segment in plan.segments:
+                with _explained(f"network '{segment.name}'"):
+                    _add_bridge(ip, plan, segment)
+            for node in plan.nodes:
+                with _explained(f"node '{node.name}'"):
+                    for link in node.links:
+                        _add_cable(ip, plan, node, link, nodes[node.name])
+
+
+def _add_bridge(ip: IPRoute, plan: LabPlan, segment: Segment) -> None:
+    name = bridge_interface(plan, segment.name)
+    ip.link(
+        "add",
+        ifname=name,
+        kind="bridge",
+        address=_mac(_BRIDGE_MAC, segment.subnet.network_address),
+        br_stp_state=0,
+        br_forward_delay=0,
+        br_mcast_snooping=0,
+    )
+    ip.link("set", index=_index(name), mtu=segment.mtu, state="up", ifalias=segment.name)
+
+
+def _add_cable(ip: IPRoute, plan: LabPlan, node: Node, link: Link, namespace: Path) -> None:
+    segment = next(s for s in plan.segments if s.name == link.network)
+    port = port_interface(plan, node.name, link.interface)
+    with namespace.open("rb") as inside:
+        ip.link(
+            "add",
+            ifname=port,
+            kind="veth",
+            mtu=segment.mtu,
+            address=_mac(_PORT_MAC, link.address),
+            peer={
+                "ifname": link.interface,
+                "mtu": segment.mtu,
+                "address": _mac(_NODE_MAC, link.address),
+                "net_ns_fd": inside.fileno(),
+            },
+        )
+    index, bridge = _index(port), _index(bridge_interface(plan, link.network))
+    disable_offloads(port)
+    ip.link("set", index=index, master=bridge, state="up", ifalias=node.name)
+    impair.shape_port(ip, index, segment)
+
+
+def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
+    _disable_ipv6()
+    _node_settings(node)
+    with IPRoute(groups=0) as ip:
+        ip.link("set", index=_index("lo"), state="up")
+        for link in node.links:
+            index = _index(link.interface)
+            disable_offloads(link.interface)
+            ip.addr("add", index=index, address=str(link.address), prefixlen=link.prefix_length)
+            ip.link("set", index=index, state="up")
+            impair.shape_node(ip, index, segments[link.network])
+        for route in node.routes:
+            ip.route("add", dst=str(route.destination), gateway=str(route.gateway))
+
+
+def _disable_ipv6() -> None:
+    """No neighbour discovery or multicast listener noise; a kernel without IPv6 is as good."""
+    if Path("/proc/sys/net/ipv6").exists():
+        for scope in ("all", "default"):
+            write_setting(f"ipv6/conf/{scope}/disable_ipv6", "1")
+
+
+def _node_settings(node: Node) -> None:
+    # A new namespace copies the host's IPv4 settings, so each one that matters is spelled out.
+    write_setting("ipv4/ip_forward", "1" if node.forwards else "0")
+    for link in node.links:
+        write_setting(f"ipv4/conf/{link.interface}/rp_filter", "0")
+    write_setting("ipv4/conf/all/rp_filter", "0")
+    write_setting("ipv4/ip_unprivileged_port_start", "0")
+    write_setting("ipv4/ping_group_range", f"0 {_last_group()}")
+
+
+def _last_group() -> int:
+    """Highest group id that exists here: a user namespace has fewer than the machine."""
+    lines = Path("/proc/self/gid_map").read_text(encoding="ascii").splitlines()
+    ends = [int(first) + int(count) - 1 for first, _, count in map(str.split, lines)]
+    return min(max(ends), 2**31 - 1)
+
+
+def disable_offloads(interface: str) -> None:
+    """Make an interface of the thread's namespace send only frames as they are on a wire.
+
+    No segmentation or receive offload (a capture would hold frames of 64 KB) and no checksum
+    offload (it would hold wrong checksums).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        for command in _OFFLOADS:
+            value = ctypes.create_string_buffer(struct.pack("=II", command, 0), 8)
+            request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(value))
+            ioctl(handle, _SIOCETHTOOL, request)
+
+
+def _index(interface: str) -> int:
+    return socket.if_nametoindex(interface)
+
+
+def _mac(first: int, address: IPv4Address) -> str:
+    return ":".join(f"{octet:02x}" for octet in (first, 0, *address.packed))
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn the kernel's refusals into errors that say what was being wired."""
+    try:
+        yield
+    except (OSError, NetlinkError) as error:
+        raise _failed(what, error) from error
+
+
+def _failed(what: str, error: OSError | NetlinkError) -> LabError | MachineError:
+    number = error.code if isinstance(error, NetlinkError) else error.errno
+    if number in (errno.EPERM, errno.EACCES):
+        return MachineError(
+            f"{what} cannot be wired ({error})",
+            remedy="run as root, or ask 'gsta doctor' whether a rootless lab is possible",
+        )
+    if number == errno.EOPNOTSUPP:
+        return MachineError(
+            f"{what} cannot be wired ({error})",
+            remedy="load the kernel's network devices: modprobe -a veth bridge",
+        )
+    return LabError(f"{what} could not be wired: {error}")
