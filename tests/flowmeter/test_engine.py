@@ -1,0 +1,100 @@
+"""The core under load: it grows, forgets what has ended, and does not care how it is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from flowmeter import MeterConfig, capture, dissect, keys, meter, pcap, pcapng, track
+from flowmeter.capture import CaptureReader
+from flowmeter.engine import Engine
+from flowmeter.layout import Records, Rows
+from flowmeter.table import flow_table
+from tests.flowmeter.conftest import (
+    Lab,
+    Packet,
+    ethernet,
+    ip_packet,
+    pcap_bytes,
+    pcapng_bytes,
+    udp,
+)
+
+
+def crowd(flows: int, rounds: int, *, gap_s: float) -> list[Packet]:
+    """Each of many hosts sends one packet a round."""
+    hosts = [f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}" for at in range(flows)]
+    frames = [ethernet(ip_packet(host, "192.0.2.1", 17, udp(at % 9)))
+              for at, host in enumerate(hosts)]  # fmt: skip
+    return [Packet(gap_s * turn, frame) for turn in range(rounds) for frame in frames]
+
+
+def read(lab: Lab, packets: Sequence[Packet]) -> Records:
+    batches = CaptureReader(lab.file(pcap_bytes(packets))).batches()
+    return np.concatenate([batch.copy() for batch in batches])
+
+
+def rows(parts: list[Rows]) -> str:
+    return repr(flow_table(parts, run_id="", network="").to_pylist())
+
+
+def test_it_grows_with_the_flows_open_at_once(lab: Lab) -> None:
+    packets = read(lab, crowd(3000, 3, gap_s=1))
+    small, large = Engine(MeterConfig(), slots=16), Engine(MeterConfig())
+    grown = [*small.feed(packets), *small.finish()]
+    assert rows(grown) == rows([*large.feed(packets), *large.finish()])
+    assert sum(len(part.flows) for part in grown) == 3000
+
+
+def test_it_does_not_grow_with_flows_that_ended(lab: Lab) -> None:
+    packets = read(lab, crowd(100, 200, gap_s=61))
+    engine = Engine(MeterConfig(), slots=512)
+    ended = engine.feed(packets)
+    assert len(engine._store.flows) == 512
+    assert sum(len(part.flows) for part in [*ended, *engine.finish()]) == 20_000
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_size_of_a_batch_changes_nothing(lab: Lab, size: int) -> None:
+    packets = read(lab, crowd(50, 20, gap_s=20))
+    whole, pieces = Engine(MeterConfig(udp_idle_s=19)), Engine(MeterConfig(udp_idle_s=19), slots=64)
+    expected = rows([*whole.feed(packets), *whole.finish()])
+    parts = []
+    for at in range(0, len(packets), size):
+        parts += pieces.feed(packets[at : at + size])
+    assert rows([*parts, *pieces.finish()]) == expected
+
+
+def test_one_wild_time_stamp_ends_no_other_flow(lab: Lab) -> None:
+    steady = crowd(8, 2, gap_s=1)
+    wild = Packet(1e6, ethernet(ip_packet("10.9.9.9", "192.0.2.1", 17, udp())))
+    engine = Engine(MeterConfig(), slots=8)
+    ended = engine.feed(read(lab, [*steady[:7], wild, *steady[7:]]))
+    assert sum(len(part.flows) for part in [*ended, *engine.finish()]) == 9
+
+
+def test_hosts_are_told_apart_by_their_whole_key(lab: Lab) -> None:
+    mapped = ip_packet("::ffff:10.0.0.1", "::ffff:10.0.0.2", 17, udp())
+    plain = ip_packet("10.0.0.1", "10.0.0.2", 17, udp())
+    six = ip_packet("::a00:1", "::a00:2", 17, udp())
+    assert len(lab.rows([Packet(0, ethernet(ip)) for ip in (mapped, plain, six)])) == 3
+
+
+def test_every_loop_is_compiled_once_and_in_integers(lab: Lab) -> None:
+    """More than one signature means a slow start; a float among the numbers, a wrong type."""
+    packets = crowd(2, 2, gap_s=1)
+    meter(lab.file(pcap_bytes(packets)))
+    meter(lab.file(pcapng_bytes(packets)))
+    meter([lab.file(pcap_bytes(packets), name) for name in ("a", "b")])
+    loops = [
+        loop
+        for module in (pcap, pcapng, dissect, keys, track, capture)
+        for loop in vars(module).values()
+        if getattr(loop, "signatures", None)
+    ]
+    assert len(loops) > 5
+    for loop in loops:
+        (signature,) = loop.signatures
+        assert not any(str(kind).startswith("float") for kind in signature), loop
