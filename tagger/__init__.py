@@ -1,0 +1,40 @@
+"""Labels flows by rules over the journal, measures the labels, and writes datasets."""
+
+from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
+from tagger.dataset import DatasetReport, write_dataset
+from tagger.explanation import Explanation, Match, explain
+from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
+from tagger.sources import TaggedRun
+from tagger.summary import DatasetSummary, RunLineage, labelled_flow, load_summary, verify
+from tagger.tag import LABELS, TagReport, effect_of, tag_run
+from tagger.targets import Tolerances
+
+__all__ = [
+    "AMBIGUOUS",
+    "LABELS",
+    "UNLABELLED",
+    "Agreement",
+    "DatasetReport",
+    "DatasetSummary",
+    "Disagreement",
+    "Explanation",
+    "Label",
+    "LabelQuality",
+    "Match",
+    "Rule",
+    "Rulebook",
+    "RunLineage",
+    "TagReport",
+    "TaggedRun",
+    "Tolerances",
+    "effect_of",
+    "explain",
+    "labelled_flow",
+    "load_rules",
+    "load_summary",
+    "rulebooks",
+    "tag_run",
+    "verify",
+    "wilson",
+    "write_dataset",
+]

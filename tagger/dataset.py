@@ -1,0 +1,237 @@
+"""Writes dataset directories: flows by run, labels, splits, and where all of it is from."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from launcher.rundir import MANIFEST, read_manifest
+from tagger.agreement import combined
+from tagger.flows import Bools
+from tagger.oracle import LISTED
+from tagger.rulebook import Rulebook, load_rules
+from tagger.sources import TaggedRun, check_out, check_sources
+from tagger.summary import (
+    FLOWS,
+    LABELS_FILE,
+    SPLITS_FILE,
+    SUMMARY,
+    DatasetSummary,
+    RulesLineage,
+    RunLineage,
+    Split,
+)
+from tagger.tag import LABELS, TagReport, summary_of, tag_run
+from topologies.document import Document
+from topologies.errors import InputError, Problem
+from topologies.files import sha256_file, write_json
+
+BATCH_ROWS: Final = 1 << 16
+
+SPLITS: Final = pa.schema(
+    [
+        pa.field("flow_id", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+    ]
+)
+
+Progress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """A dataset that was written."""
+
+    folder: Path
+    contents: DatasetSummary
+    runs: tuple[TagReport, ...]
+
+    def summary(self) -> str:
+        """Counts and label quality in words."""
+        made = self.contents
+        return f"dataset {made.name}: " + summary_of(
+            made.label_counts,
+            made.unlabelled,
+            made.ambiguous,
+            made.duplicate_observations,
+            made.quality,
+        )
+
+
+def write_dataset(
+    out: Path,
+    name: str,
+    runs: Sequence[TaggedRun],
+    rules: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+) -> DatasetReport:
+    """Label runs and write them as one dataset directory, whole or not at all.
+
+    Every flow of a run goes to the run's split: a split by row would put halves of one session
+    on both sides. A dataset that stands at ``out`` is replaced.
+
+    Raises
+    ------
+    InputError
+        A run is incomplete, damaged or given twice; the feature schemas differ; ``out`` holds
+        something that is no dataset; the rules have faults.
+    """
+    document = load_rules(rules)
+    check_out(out)
+    check_sources(runs)
+    tell = progress or _silent
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing_folder(out) as folder:
+        reports = []
+        for done, run in enumerate(runs):
+            tell(f"labelling {run.run_dir.name}", done, len(runs))
+            reports.append(tag_run(run.run_dir, run.flows, rules=rules))
+            tell(f"writing {run.run_dir.name}", done + 0.5, len(runs))
+            _write_flows(run.flows, reports[-1].kept, _flows_file(folder, reports[-1].run_id))
+        _write_labels(folder, runs, reports)
+        summary = _summary(folder, name, document, runs, reports)
+        write_json(folder / SUMMARY, summary.model_dump(mode="json"))
+    tell("dataset written", len(runs), len(runs))
+    return DatasetReport(out, summary, tuple(reports))
+
+
+def _silent(what: str, done: float, total: float) -> None:
+    """Progress for those who do not ask."""
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _replacing_folder(out: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``out``; it takes the place of ``out`` when the block succeeds."""
+    umbrella = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        folder = umbrella / "new"
+        folder.mkdir()
+        yield folder
+        if out.exists():
+            out.rename(umbrella / "old")
+        folder.rename(out)
+    finally:
+        shutil.rmtree(umbrella)
+
+
+def _flows_file(folder: Path, run_id: str) -> Path:
+    return folder / FLOWS / f"run_id={quote(run_id, safe='')}" / "part-0.parquet"
+
+
+def _write_flows(source: Path, kept: Bools, target: Path) -> None:
+    """Copy the kept rows of a flow table, without the run's id, which the folder's name says."""
+    target.parent.mkdir(parents=True)
+    with pq.ParquetFile(source) as file:
+        schema = file.schema_arrow
+        schema = schema.remove(schema.get_field_index("run_id"))
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+            begin = 0
+            for batch in file.iter_batches(BATCH_ROWS, columns=schema.names):
+                mask = pa.array(kept[begin : begin + batch.num_rows])
+                begin += batch.num_rows
+                writer.write_table(pa.Table.from_batches([batch.filter(mask)], schema=schema))
+
+
+def _write_labels(folder: Path, runs: Sequence[TaggedRun], reports: Sequence[TagReport]) -> None:
+    labels = pa.concat_tables([report.labels for report in reports])
+    if len(labels["flow_id"].unique()) != len(labels):
+        raise InputError(
+            Problem(
+                ", ".join(str(run.flows) for run in runs),
+                "flow_id",
+                "each flow id once",
+                "some more often",
+                "meter the runs again, each into its own table",
+            )
+        )
+    pq.write_table(labels.cast(LABELS), folder / LABELS_FILE, compression="zstd")
+    splits = pa.concat_tables(
+        pa.table(
+            [
+                report.labels["flow_id"],
+                pa.repeat(report.run_id, report.flows),
+                pa.repeat(run.split, report.flows),
+            ],
+            schema=SPLITS,
+        )
+        for run, report in zip(runs, reports, strict=True)
+    )
+    pq.write_table(splits, folder / SPLITS_FILE, compression="zstd")
+
+
+# -- summary -----------------------------------------------------------------------------------
+
+
+def _summary(
+    folder: Path,
+    name: str,
+    rules: Document[Rulebook],
+    runs: Sequence[TaggedRun],
+    reports: Sequence[TagReport],
+) -> DatasetSummary:
+    splits: dict[Split, Counter[str]] = {}
+    for run, report in zip(runs, reports, strict=True):
+        splits.setdefault(run.split, Counter()).update(report.counts)
+    book = rules.model
+    return DatasetSummary(
+        name=name,
+        versions={
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyarrow": cast("str", pa.__version__),
+        },
+        rules=RulesLineage(name=book.name, sha256=sha256_file(Path(rules.source.file))),
+        vocabulary=book.labels,
+        flows=sum(report.flows for report in reports),
+        classes={
+            split: {label: counts[label] for label in book.labels if counts[label]}
+            for split, counts in splits.items()
+        },
+        unlabelled=sum(report.unlabelled for report in reports),
+        ambiguous=sum(report.ambiguous for report in reports),
+        duplicate_observations=sum(report.duplicate_observations for report in reports),
+        quality=combined((report.quality for report in reports), listed=LISTED),
+        runs=tuple(_lineage(run, report) for run, report in zip(runs, reports, strict=True)),
+        files={
+            path.relative_to(folder).as_posix(): sha256_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    )
+
+
+def _lineage(run: TaggedRun, report: TagReport) -> RunLineage:
+    manifest = read_manifest(run.run_dir)
+    return RunLineage(
+        run_id=report.run_id,
+        split=run.split,
+        topology=manifest.name,
+        topology_sha256=manifest.topology_sha256,
+        seed=manifest.seed,
+        backend=manifest.backend,
+        evidence=manifest.evidence,
+        manifest_sha256=sha256_file(run.run_dir / MANIFEST),
+        flow_table_sha256=sha256_file(run.flows),
+        captures=manifest.captures,
+        flows=report.flows,
+        unlabelled=report.unlabelled,
+        ambiguous=report.ambiguous,
+        duplicate_observations=report.duplicate_observations,
+    )

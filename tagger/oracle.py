@@ -1,0 +1,138 @@
+"""The labels measured: what the kernel's evidence says about each flow, beside what the rules said.
+
+This is the only part of the tagger that reads the evidence, and it runs after all labels are made.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from launcher.records import ActivityRecord, ServiceRecord
+from tagger.agreement import Agreement, Disagreement, LabelQuality
+from tagger.decide import Decider
+from tagger.evidence import EvidenceIndex, Owner, read_events
+from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.intervals import expand
+from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
+from tagger.run import Run
+from tagger.targets import Candidates, Targets, Tolerances
+
+LISTED: Final = 50
+"""Disagreements kept with their reasons; the labels table has all of them."""
+
+
+class Oracle:
+    """Says which label each flow should have, by the kernel's word on who opened it."""
+
+    def __init__(self, run: Run, targets: Targets, book: Rulebook, tolerances: Tolerances) -> None:
+        self._run, self._targets, self._tolerances = run, targets, tolerances
+        self._names = [*book.labels, AMBIGUOUS, UNLABELLED]  # NONE is -1, MANY -2
+        self._decider = Decider(book, targets)
+        self._owners: list[ActivityRecord | ServiceRecord] = [*run.activities, *run.services]
+        self._evidence = EvidenceIndex(
+            read_events(run.folder),
+            {o.id: Owner(number, o.stop_ns) for number, o in enumerate(self._owners)},
+        )
+
+    @property
+    def note(self) -> str:
+        """Where the evidence is from, or why there is none."""
+        said = self._run.manifest.evidence
+        if not len(self._evidence):
+            return f"no evidence ({said})"
+        lost = self._run.manifest.counts.get("evidence_lost", 0)
+        return f"{said}; {lost} events lost" if lost else said
+
+    def owners(self, flows: FlowKeys) -> Int64s:
+        """Number of the activity or service that opened each flow; -1 where nobody knows."""
+        return self._evidence.owners_of(
+            flows, clock_ns=self._tolerances.clock_ns, linger_ns=self._tolerances.linger_ns
+        )
+
+    def owner_id(self, number: int) -> str:
+        """Id of an owner."""
+        return self._owners[number].id
+
+    def labels(self, flows: FlowKeys, owners: Int64s) -> pa.Array:
+        """The label that the rules give the true owner's flow; null where nobody knows it.
+
+        A flow that a service opened by itself belongs to no activity: `unlabelled`.
+        """
+        by_activity = np.where(owners < len(self._run.activities), owners, -1)
+        matches = self._decider.matches(flows, self._candidates(flows, by_activity))
+        decided = self._decider.decide(flows, matches).label
+        names = pa.array(self._names, type=pa.string())
+        place = np.where(decided < 0, decided + len(self._names), decided)
+        return names.take(pa.array(place, mask=owners < 0))
+
+    def _candidates(self, flows: FlowKeys, owners: Int64s) -> Candidates:
+        """The targets of each flow's owner: those at the flow's endpoints, else all of them."""
+        targets = self._targets
+        low = np.searchsorted(targets.activity, owners, side="left")
+        high = np.searchsorted(targets.activity, owners, side="right")
+        flow, target = expand(low, np.where(owners < 0, low, high))
+        forth = _at_endpoints(flows, flow, targets, target)
+        back = _at_endpoints(flows.swapped(), flow, targets, target)
+        fits = forth | back
+        some = np.zeros(len(flows), dtype=np.bool_)
+        some[flow[fits]] = True
+        kept = fits | ~some[flow]
+        return Candidates(flow[kept], target[kept], back[kept])
+
+
+def _at_endpoints(flows: FlowKeys, flow: Int64s, targets: Targets, target: Int64s) -> Bools:
+    port, protocol = targets.port[target], targets.protocol[target]
+    return np.asarray(
+        _equal(flows.src_ip, flow, targets.client, target)
+        & _equal(flows.dst_ip, flow, targets.server, target)
+        & ((port == 0) | (port == flows.dst_port[flow]))
+        & ((protocol == 0) | (protocol == flows.protocol[flow])),
+        dtype=np.bool_,
+    )
+
+
+def _equal(a: pa.Array, a_rows: Int64s, b: pa.Array, b_rows: Int64s) -> Bools:
+    same = pc.equal(a.take(pa.array(a_rows)), b.take(pa.array(b_rows)))
+    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def judge(labels: pa.Table, owners: Int64s, oracle: Oracle) -> LabelQuality:
+    """Compare the labels with the oracle's, which are the column ``oracle`` of the same table."""
+    said = np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object)
+    known = owners >= 0
+    decided = (said != UNLABELLED) & (said != AMBIGUOUS)
+    right = np.asarray(
+        pc.fill_null(pc.equal(labels["label"], labels["oracle"]), False).to_numpy(), dtype=np.bool_
+    )
+    checked = known & decided
+    wrong = np.flatnonzero(checked & ~right)[:LISTED]
+    rows = labels.take(pa.array(wrong)).to_pylist()
+    return LabelQuality(
+        note=oracle.note,
+        overall=_agreement(checked, right),
+        classes={
+            name: _agreement(checked & (said == name), right)
+            for name in sorted(set(said[checked].tolist()))
+        },
+        undecided=int((known & ~decided).sum()),
+        unseen=int((~known).sum()),
+        disagreements=tuple(
+            Disagreement(
+                flow_id=row["flow_id"],
+                label=row["label"],
+                oracle=row["oracle"],
+                activity=row["activity_id"],
+                owner=oracle.owner_id(int(owners[place])),
+                reason=row["reason"],
+            )
+            for place, row in zip(wrong, rows, strict=True)
+        ),
+    )
+
+
+def _agreement(checked: Bools, right: Bools) -> Agreement:
+    return Agreement(checked=int(checked.sum()), agreed=int((checked & right).sum()))

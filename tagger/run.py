@@ -1,0 +1,55 @@
+"""A run directory as the rules may see it: manifest, topology and journal. Not the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.records import ActivityRecord, Manifest, ServiceRecord
+from launcher.rundir import MANIFEST, TOPOLOGY, read_journal, read_manifest
+from tagger.observations import Subnets
+from topologies import load_topology
+from topologies.errors import InputError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What labelling needs of a run."""
+
+    folder: Path
+    manifest: Manifest
+    subnets: Subnets
+    activities: tuple[ActivityRecord, ...]
+    services: tuple[ServiceRecord, ...]
+
+
+def read_run(run_dir: Path) -> Run:
+    """Read a complete run.
+
+    Raises
+    ------
+    NotFoundError
+        The folder is no run directory.
+    InputError
+        The run is incomplete or damaged.
+    """
+    manifest = read_manifest(run_dir)
+    if manifest.status != "complete":
+        raise InputError(
+            Problem(
+                str(run_dir / MANIFEST),
+                "status",
+                "a complete run",
+                f"an incomplete one ({manifest.reason or 'no reason given'})",
+                "run the lab again; half a journal would label half the flows wrongly",
+            )
+        )
+    topology = load_topology(run_dir / TOPOLOGY).model
+    records = list(read_journal(run_dir))
+    return Run(
+        folder=run_dir,
+        manifest=manifest,
+        subnets={name: network.subnet for name, network in topology.networks.items()},
+        activities=tuple(r for r in records if isinstance(r, ActivityRecord)),
+        services=tuple(r for r in records if isinstance(r, ServiceRecord)),
+    )

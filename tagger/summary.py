@@ -1,0 +1,146 @@
+"""`dataset.json`: what a dataset is made of, and whether its files are still those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from launcher.records import CaptureRecord
+from tagger.agreement import LabelQuality
+from tagger.rulebook import Label
+from topologies.errors import InputError, NotFoundError, Problem
+from topologies.files import sha256_file
+
+SUMMARY: Final = "dataset.json"
+FLOWS: Final = "flows"
+LABELS_FILE: Final = "labels.parquet"
+SPLITS_FILE: Final = "splits.parquet"
+
+Split = Literal["train", "test"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunLineage(_Frozen):
+    """A run in a dataset: where it is from and what became of its flows."""
+
+    run_id: str
+    split: Split
+    topology: str
+    topology_sha256: str
+    seed: int
+    backend: str
+    evidence: str
+    manifest_sha256: str
+    flow_table_sha256: str
+    captures: tuple[CaptureRecord, ...]
+    flows: int
+    unlabelled: int
+    ambiguous: int
+    duplicate_observations: int
+
+
+class RulesLineage(_Frozen):
+    """The rules that labelled a dataset."""
+
+    name: str
+    sha256: str = Field(description="of the rule file")
+
+
+class DatasetSummary(_Frozen):
+    """The contents of `dataset.json`."""
+
+    format: Literal["gsta-dataset"] = "gsta-dataset"
+    format_version: Literal[1] = 1
+    name: str
+    versions: dict[str, str]
+    rules: RulesLineage
+    vocabulary: dict[str, Label] = Field(description="the closed set of labels")
+    flows: int
+    classes: dict[Split, dict[str, int]] = Field(description="labelled flows by split and label")
+    unlabelled: int
+    ambiguous: int
+    duplicate_observations: int
+    quality: LabelQuality
+    runs: tuple[RunLineage, ...]
+    files: dict[str, str] = Field(description="SHA-256 by path in the dataset")
+
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """Labelled flows by label, over all splits, in the order of the vocabulary."""
+        totals = {
+            label: sum(counts.get(label, 0) for counts in self.classes.values())
+            for label in self.vocabulary
+        }
+        return {label: total for label, total in totals.items() if total}
+
+
+def load_summary(dataset_dir: Path) -> DatasetSummary:
+    """Read a dataset's summary.
+
+    Raises
+    ------
+    NotFoundError
+        The folder is no dataset.
+    InputError
+        Its summary is damaged or of another format.
+    """
+    path = dataset_dir / SUMMARY
+    try:
+        return DatasetSummary.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise NotFoundError(
+            Problem(str(dataset_dir), "", "a dataset", f"no {SUMMARY} in it", "check the path")
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            Problem(
+                str(path),
+                ".".join(str(part) for part in first["loc"]),
+                "a dataset summary of this format",
+                first["msg"],
+                "write the dataset again",
+            )
+        ) from error
+
+
+def labelled_flow(dataset_dir: Path, flow_id: str) -> dict[str, object]:
+    """One flow of a dataset with everything that is known of it; raises `NotFoundError`."""
+    chosen = [("flow_id", "=", flow_id)]
+    flows = pq.read_table(dataset_dir / FLOWS, filters=chosen).to_pylist()
+    labels = pq.read_table(dataset_dir / LABELS_FILE, filters=chosen).to_pylist()
+    if not flows or not labels:
+        raise NotFoundError(
+            Problem(
+                str(dataset_dir), "flow_id", "a flow of it", f"'{flow_id}'", "see labels.parquet"
+            )
+        )
+    return {**flows[0], **labels[0]}
+
+
+def verify(dataset_dir: Path) -> tuple[Problem, ...]:
+    """Every file of a dataset that is missing, changed or not its own; empty when it is whole."""
+    files = load_summary(dataset_dir).files
+    problems = []
+    for name, digest in files.items():
+        path = dataset_dir / name
+        if not path.is_file():
+            problems.append(_fault(path, "a file of the dataset", "none"))
+        elif sha256_file(path) != digest:
+            problems.append(_fault(path, f"SHA-256 {digest[:12]}…", "another one"))
+    strangers = (
+        _fault(path, "files of the dataset only", "one it does not list")
+        for path in sorted((dataset_dir / FLOWS).rglob("*"))
+        if path.is_file() and path.relative_to(dataset_dir).as_posix() not in files
+    )
+    return (*problems, *strangers)
+
+
+def _fault(path: Path, expected: str, got: str) -> Problem:
+    return Problem(str(path), "", expected, got, "write the dataset again from its runs")

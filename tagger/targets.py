@@ -1,0 +1,186 @@
+"""What the journal says was meant to happen: whose host was told to talk to which service, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from launcher.records import ActivityRecord, Peer
+from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.intervals import IntervalIndex
+from tagger.keys import AddressPairs, lookup, pack
+from topologies.errors import InputError, Problem
+
+TOLERANCE_NS: Final = 50_000_000
+"""Clock tolerance between journal and capture: one kernel, so scheduling delay only."""
+
+LINGER_NS: Final = 2_000_000_000
+"""How long after an activity its flows may still close: the peer's FIN, the last resends."""
+
+PROTOCOLS: Final = {"any": 0, "tcp": 6, "udp": 17}
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What the join in time allows for, in nanoseconds."""
+
+    clock_ns: int = TOLERANCE_NS
+    linger_ns: int = LINGER_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """One entry per activity, address of its host and peer: the endpoints its flows must have.
+
+    ``activity`` indexes ``activities``; ``port`` and ``protocol`` are 0 where any will do.
+    """
+
+    activities: tuple[ActivityRecord, ...]
+    activity: Int64s
+    peers: tuple[Peer, ...]
+    client: pa.Array
+    server: pa.Array
+    port: Int64s
+    protocol: Int64s
+    start_ns: Int64s
+    stop_ns: Int64s
+
+    def __len__(self) -> int:
+        return len(self.peers)
+
+    def owner(self, target: int) -> ActivityRecord:
+        """The activity of a target."""
+        return self.activities[int(self.activity[target])]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pairs of a flow and a target that fit each other."""
+
+    flow: Int64s
+    target: Int64s
+    responder: Bools  # the activity's host is the flow's responder
+
+
+def make_targets(activities: Iterable[ActivityRecord]) -> Targets:
+    """Targets of some activities, in their order; raises `InputError` for one that ends first."""
+    kept = tuple(activities)
+    for activity in kept:
+        if activity.stop_ns < activity.start_ns:
+            raise InputError(
+                Problem(
+                    "journal.jsonl",
+                    activity.id,
+                    "a stop after the start",
+                    f"{activity.start_ns - activity.stop_ns} ns before it",
+                    "the machine's clock was set back during the run: run it again",
+                )
+            )
+    rows = [
+        (index, address, peer)
+        for index, activity in enumerate(kept)
+        for address in activity.addresses
+        for peer in activity.peers
+    ]
+    owner = np.array([index for index, _, _ in rows], dtype=np.int64)
+    starts = np.array([a.start_ns for a in kept], dtype=np.int64)
+    stops = np.array([a.stop_ns for a in kept], dtype=np.int64)
+    return Targets(
+        activities=kept,
+        activity=owner,
+        peers=tuple(peer for _, _, peer in rows),
+        client=pa.array([address for _, address, _ in rows], type=pa.string()),
+        server=pa.array([peer.address for _, _, peer in rows], type=pa.string()),
+        port=np.array([peer.port or 0 for _, _, peer in rows], dtype=np.int64),
+        protocol=np.array([PROTOCOLS[peer.protocol] for _, _, peer in rows], dtype=np.int64),
+        start_ns=starts[owner],
+        stop_ns=stops[owner],
+    )
+
+
+class TargetIndex:
+    """Finds the targets of flows by endpoints and time.
+
+    A flow fits a target when one end is the activity's host, the other the peer's address (and
+    port and protocol, unless any will do), it begins while the activity runs, give or take the
+    clock tolerance, and it ends before the activity's stop plus the linger. So a flow that
+    outlives a session is not that session's, which tells most overlapping sessions apart.
+    """
+
+    def __init__(self, targets: Targets, tolerances: Tolerances | None = None) -> None:
+        self._targets = targets
+        self._clock_ns = (tolerances or Tolerances()).clock_ns
+        self._linger_ns = max((tolerances or Tolerances()).linger_ns, self._clock_ns)
+        self._pairs = AddressPairs(targets.client, targets.server)
+        self._parts = [
+            _Part(
+                targets,
+                self._pairs,
+                any_port=any_port,
+                any_protocol=any_protocol,
+                allowed=Tolerances(self._clock_ns, self._linger_ns),
+            )
+            for any_port in (False, True)
+            for any_protocol in (False, True)
+        ]
+
+    def match(self, flows: FlowKeys) -> Candidates:
+        """Every target that each flow fits, as initiator or as responder."""
+        found = [self._match(flows, responder=False), self._match(flows.swapped(), responder=True)]
+        return Candidates(
+            np.concatenate([c.flow for c in found]),
+            np.concatenate([c.target for c in found]),
+            np.concatenate([c.responder for c in found]),
+        )
+
+    def _match(self, flows: FlowKeys, *, responder: bool) -> Candidates:
+        pair = self._pairs.number(flows.src_ip, flows.dst_ip)
+        pairs = [part.match(flows, pair) for part in self._parts if len(part)]
+        empty = np.empty(0, dtype=np.int64)
+        flow = np.concatenate([empty, *(f for f, _ in pairs)])
+        target = np.concatenate([empty, *(t for _, t in pairs)])
+        begun = flows.first_ns[flow] <= self._targets.stop_ns[target] + self._clock_ns
+        flow, target = flow[begun], target[begun]
+        return Candidates(flow, target, np.full(len(flow), responder))
+
+
+class _Part:
+    """The targets that leave the same things open."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        pairs: AddressPairs,
+        *,
+        any_port: bool,
+        any_protocol: bool,
+        allowed: Tolerances,
+    ) -> None:
+        self._any_port, self._any_protocol = any_port, any_protocol
+        open_ports, open_protocols = targets.port == 0, targets.protocol == 0
+        rows = np.flatnonzero((open_ports == any_port) & (open_protocols == any_protocol))
+        self._rows = rows.astype(np.int64)
+        pair = pairs.number(targets.client, targets.server)[rows]
+        keys = pack(pair, targets.protocol[rows], targets.port[rows])
+        self._keys = np.unique(keys)
+        self._intervals = IntervalIndex(
+            lookup(self._keys, keys),
+            targets.start_ns[rows] - allowed.clock_ns,
+            targets.stop_ns[rows] + allowed.linger_ns,
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def match(self, flows: FlowKeys, pair: Int64s) -> tuple[Int64s, Int64s]:
+        """Pairs of a flow and a target, by endpoints and by the whole span in time."""
+        zero = np.zeros(1, dtype=np.int64)
+        protocol = zero if self._any_protocol else flows.protocol
+        port = zero if self._any_port else flows.dst_port
+        groups = lookup(self._keys, pack(pair, protocol, port))
+        flow, place = self._intervals.containing(groups, flows.first_ns, flows.last_ns)
+        return flow, self._rows[place]
