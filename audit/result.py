@@ -1,0 +1,141 @@
+"""What a check is, and what it says: one record per check, the same for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from audit.data import AuditData
+from topologies.document import read_source, validate
+from topologies.errors import InputError
+from topologies.schema import Model
+
+THRESHOLDS: Final = Path(__file__).parent / "thresholds.yaml"
+
+Severity: TypeAlias = Literal["B", "W", "I"]
+Verdict: TypeAlias = Literal["pass", "fail", "info", "not_applicable"]
+
+
+class Threshold(Model):
+    """What a check allows and how much its failure weighs."""
+
+    severity: Severity
+    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    why: str = Field("", description="why severity or limit are not the final ones")
+
+
+class Thresholds(Model):
+    """The thresholds file."""
+
+    checks: dict[str, Threshold]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check measured; ``value`` is None where there was nothing to measure."""
+
+    verdict: Verdict
+    value: float | None
+    evidence: tuple[str, ...]
+
+
+class CheckResult(BaseModel):
+    """One check's record in `audit.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    severity: Severity
+    title: str
+    value: float | None
+    threshold: float
+    verdict: Verdict
+    evidence: tuple[str, ...]
+    remedy: str
+    accepted: str | None = Field(None, description="why a failure is lived with, in words")
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this failure keeps the dataset from being released."""
+        return self.verdict == "fail" and self.severity == "B" and self.accepted is None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: called with a dataset and the thresholds, it gives its result."""
+
+    id: str
+    title: str
+    remedy: str
+    measure: Callable[[AuditData, float], Finding]
+
+    def __call__(self, data: AuditData, thresholds: Mapping[str, Threshold]) -> CheckResult:
+        """Measure and judge."""
+        threshold = thresholds[self.id]
+        finding = self.measure(data, threshold.limit)
+        return CheckResult(
+            id=self.id,
+            severity=threshold.severity,
+            title=self.title,
+            value=finding.value,
+            threshold=threshold.limit,
+            verdict=finding.verdict,
+            evidence=finding.evidence,
+            remedy=self.remedy,
+        )
+
+
+def check(
+    id: str,  # noqa: A002 - what the checks' page calls it
+    title: str,
+    *,
+    remedy: str,
+) -> Callable[[Callable[[AuditData, float], Finding]], Check]:
+    """Make a function that measures a dataset against a limit the check ``id``."""
+    return lambda measure: Check(id, title, remedy, measure)
+
+
+def at_most(value: float, limit: float, *evidence: str) -> Finding:
+    """A finding that fails above the limit."""
+    return Finding("pass" if value <= limit else "fail", value, evidence)
+
+
+def nothing_to_measure(why: str) -> Finding:
+    """A finding for a dataset that lacks what the check is about."""
+    return Finding("not_applicable", None, (why,))
+
+
+def load_thresholds(path: Path, *, known: Mapping[str, Check]) -> Mapping[str, Threshold]:
+    """Read a thresholds file, which names every check and no other.
+
+    Raises
+    ------
+    InputError
+        The file has faults, names an unknown check or leaves one out.
+    """
+    document = validate(read_source(path), Thresholds)
+    named = document.model.checks
+    problems = [
+        document.source.problem(
+            ("checks", id_),
+            expected=f"one of the checks {', '.join(known)}",
+            got=f"'{id_}'",
+            remedy="remove it",
+        )
+        for id_ in named
+        if id_ not in known
+    ]
+    problems += [
+        document.source.problem(
+            ("checks",), expected=f"a threshold for {id_}", got="none", remedy=f"add {id_}"
+        )
+        for id_ in known
+        if id_ not in named
+    ]
+    if problems:
+        raise InputError(problems)
+    return named
