@@ -1,0 +1,234 @@
+"""A dataset directory as arrays: features, packet sequences, classes and activities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from builder.columns import Columns, choose_columns, refuse_dates
+from builder.config import BuildConfig
+from builder.families.base import Inputs, Ints, Use
+from builder.preprocess import Floats
+from builder.release import require_release
+from builder.result import FeatureField
+from topologies.errors import InputError, NotFoundError, Problem
+from topologies.files import sha256_file
+
+MIN_TRAIN_ROWS: Final = 5  # of each class
+NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
+NEGATIVE: Final = "other"
+
+Strings = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The usable flows of one split; every array has one entry per flow."""
+
+    inputs: Inputs  # features are raw: missing values are NaN
+    classes: Ints
+    groups: Ints  # one number per activity; a flow of no activity is a group of its own
+    flow_ids: Strings
+    runs: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A dataset, ready to learn from."""
+
+    train: Part
+    test: Part
+    labels: tuple[str, ...]
+    features: tuple[FeatureField, ...]
+    channels: tuple[str, ...]
+    skipped: dict[str, int]
+    path: str
+    sha256: str
+
+    @property
+    def offers(self) -> frozenset[Use]:
+        """The kinds of input that are there."""
+        table: set[Use] = {"features"} if self.features else set()
+        return frozenset(table | ({"sequences"} if self.channels else set()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Flows of all runs, before the splits are told apart."""
+
+    features: Floats
+    sequences: Floats | None
+    flow_ids: Strings
+
+
+def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = False) -> Data:
+    """Read the flows that can be learnt from.
+
+    Raises
+    ------
+    NotFoundError
+        A file of the dataset is not there.
+    GateError
+        The audit did not release the dataset and ``accept_unreleased`` is false.
+    InputError
+        A feature cannot be used, or the classes are not there to learn from.
+    """
+    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
+        if not (path / name).is_file():
+            raise NotFoundError(
+                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
+            )
+    require_release(path, accept=accept_unreleased)
+    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
+    if not parts:
+        raise NotFoundError(
+            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
+        )
+    columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
+    rows = _concatenate(_read_part(part, columns) for part in parts)
+    refuse_dates(columns, rows.features, file=str(path / "flows"))
+    labels = _lookup(path / "labels.parquet", rows.flow_ids, ("label", "category", "activity_id"))
+    splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
+    usable, skipped = _usable(labels["label"], splits["split"])
+    names, classes = _classes(labels[config.target], usable, config, file=str(path))
+    groups = _groups(labels["activity_id"], splits["run_id"])
+
+    def part_of(split: str) -> Part:
+        chosen = np.flatnonzero(usable & (splits["split"] == split))
+        inputs = Inputs(rows.features if columns.features else None, rows.sequences).take(chosen)
+        runs = tuple(sorted(set(splits["run_id"][chosen])))
+        return Part(inputs, classes[chosen], groups[chosen], rows.flow_ids[chosen], runs)
+
+    train, test = part_of("train"), part_of("test")
+    _require_rows(train, test, names, file=str(path))
+    return Data(
+        train=train,
+        test=test,
+        labels=names,
+        features=columns.features,
+        channels=columns.channels,
+        skipped=skipped,
+        path=str(path),
+        sha256=sha256_file(path / "dataset.json"),
+    )
+
+
+def _read_part(part: Path, columns: Columns) -> _Rows:
+    file = pq.ParquetFile(part)
+    absent = [n for n in ("flow_id", *columns.names) if n not in file.schema_arrow.names]
+    if absent:
+        raise InputError(
+            Problem(str(part), name, "the columns of every run", "none", "meter the runs again")
+            for name in absent
+        )
+    table = file.read(columns=["flow_id", *columns.names])
+    features = np.empty((table.num_rows, len(columns.features)), dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, so missing
+        for position, field in enumerate(columns.features):
+            features[:, position] = table[field.name].to_numpy()
+    sequences = None
+    if columns.sequences:
+        sequences = np.stack([_steps(table[name]) for name in columns.sequences], axis=-1)
+    return _Rows(features, sequences, table["flow_id"].to_numpy())
+
+
+def _steps(column: pa.ChunkedArray) -> Floats:
+    """A fixed-size list column as float32 [n, length]."""
+    lists = column.combine_chunks()
+    flat = lists.flatten().to_numpy(zero_copy_only=False)
+    steps: Floats = flat.astype(np.float32).reshape(len(lists), column.type.list_size)
+    return steps
+
+
+def _concatenate(parts: Iterator[_Rows]) -> _Rows:
+    every = list(parts)
+    sequences = [part.sequences for part in every if part.sequences is not None]
+    return _Rows(
+        np.concatenate([part.features for part in every]),
+        np.concatenate(sequences) if sequences else None,
+        np.concatenate([part.flow_ids for part in every]),
+    )
+
+
+def _lookup(file: Path, flow_ids: Strings, names: tuple[str, ...]) -> dict[str, Strings]:
+    """Columns of a table, one value per flow id; None where the table has no such flow."""
+    table = pq.ParquetFile(file).read(columns=["flow_id", *names])
+    if pc.count_distinct(table["flow_id"]).as_py() != table.num_rows:
+        raise InputError(
+            Problem(str(file), "flow_id", "each flow once", "repeats", "tag the runs again")
+        )
+    known = table["flow_id"].cast(pa.string()).combine_chunks()
+    row = pc.index_in(pa.array(flow_ids, pa.string()), value_set=known)
+    return {name: table[name].cast(pa.string()).take(row).to_numpy() for name in names}
+
+
+def _usable(label: Strings, split: Strings) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """Which flows may be learnt from or judged on, and why the others may not."""
+    reason = np.full(len(label), "", dtype=object)
+    reason[~np.isin(split, ["train", "test"])] = "in no split"
+    for name in NEVER_TRAINED_ON:
+        reason[label == name] = name
+    reason[[value is None for value in label]] = "no label"
+    counts = Counter(reason.tolist())
+    del counts[""]
+    return reason == "", dict(sorted(counts.items()))
+
+
+def _classes(
+    values: Strings, usable: npt.NDArray[np.bool_], config: BuildConfig, *, file: str
+) -> tuple[tuple[str, ...], Ints]:
+    """Names of the classes and the number of each flow's class; meaningless where not usable."""
+    found = sorted(set(values[usable]))
+    if config.task == "binary":
+        unknown = [name for name in config.positive if name not in found]
+        if unknown:
+            raise InputError(
+                Problem(file, "positive", f"among {', '.join(found)}", name, "correct the name")
+                for name in unknown
+            )
+        hit = np.isin(values, config.positive)
+        return (NEGATIVE, "+".join(config.positive)), hit.astype(np.int64)
+    number = {name: position for position, name in enumerate(found)}
+    return tuple(found), np.array([number.get(value, -1) for value in values], dtype=np.int64)
+
+
+def _groups(activities: Strings, runs: Strings) -> Ints:
+    names = [
+        f"{run}/{activity}" if activity is not None else f"/{row}"
+        for row, (run, activity) in enumerate(zip(runs, activities, strict=True))
+    ]
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def _require_rows(train: Part, test: Part, labels: tuple[str, ...], *, file: str) -> None:
+    problems = []
+    if len(labels) < 2:
+        problems.append(
+            Problem(file, "labels", "two classes or more", f"{len(labels)}", "label more kinds")
+        )
+    for part, name, least in ((train, "train", MIN_TRAIN_ROWS), (test, "test", 1)):
+        counts = np.bincount(part.classes, minlength=len(labels))
+        problems += [
+            Problem(
+                file=file,
+                path=f"{name}: {labels[k]}",
+                expected=f"{least} flows or more",
+                got=str(counts[k]),
+                remedy="run the experiment for longer, or leave the class out",
+            )
+            for k in np.flatnonzero(counts < least)
+        ]
+    if problems:
+        raise InputError(problems)
