@@ -1,0 +1,180 @@
+"""The model card: what an STA is for, how good it was, and when not to believe it. Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from builder.result import Evaluation
+from sta_registry.manifest import StaManifest
+
+NONE: Final = "-"
+# One wanted flow in this many: about what a monitored office link sees of a rare class.
+RARE: Final = 1000
+
+LIMITS: Final = (
+    (
+        "It learnt from traffic of a lab: real programs and protocols, but not your users, "
+        "devices or links. Measure it on labelled traffic of your own before acting on it."
+    ),
+    (
+        "A kind of traffic that it was never shown still gets one of its classes; a low "
+        "probability hints at that and proves nothing."
+    ),
+    (
+        "A class that is rare in your network is found with lower precision than on the test run: "
+        "see the last column of the table of classes."
+    ),
+    "Probabilities are the model's own; they are not calibrated.",
+)
+
+
+def render_card(manifest: StaManifest) -> str:
+    """The model card of an STA as Markdown."""
+    sections = (
+        _purpose(manifest),
+        _quality(manifest),
+        _confusion(manifest.quality.test),
+        _data(manifest),
+        _inputs(manifest),
+        _limits(manifest),
+        _use(manifest),
+        _versions(manifest),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def rare_precision(evaluation: Evaluation, index: int) -> float | None:
+    """Precision of class ``index`` if one flow in 1,000 were of it; None if it was never tested.
+
+    Precision on a test run depends on how common the class was there; recall and false-alarm rate
+    do not. Where no false alarm was seen, three in the number of other flows are assumed: the
+    upper end of the 95 % interval of none.
+    """
+    column = [row[index] for row in evaluation.confusion]
+    true_positives, support = column[index], sum(evaluation.confusion[index])
+    others = evaluation.flows - support
+    if not support or not others:
+        return None
+    recall = true_positives / support
+    false_alarm_rate = min(1.0, max(sum(column) - true_positives, 3) / others)
+    caught, alarms = recall / RARE, false_alarm_rate * (1 - 1 / RARE)
+    return caught / (caught + alarms)
+
+
+def _purpose(manifest: StaManifest) -> str:
+    kind = {
+        "multiclass": "tells which kind of traffic a flow is",
+        "binary": f"tells whether a flow is {' or '.join(manifest.positive) or 'positive'}",
+    }[manifest.task]
+    return (
+        f"# {manifest.name}\n\n"
+        f"A smart traffic analyser that {kind}, from sizes, timing and flags of its packets. "
+        "It reads no payload, address, port or absolute time.\n\n"
+        f"Classes: {', '.join(f'`{label}`' for label in manifest.classes)}."
+    )
+
+
+def _quality(manifest: StaManifest) -> str:
+    quality, test = manifest.quality, manifest.quality.test
+    rows = []
+    for index, score in enumerate(test.classes):
+        rare = rare_precision(test, index) if score.label in test.labels else None
+        ratios = (score.precision, score.recall, score.f1)
+        rows.append(
+            (
+                f"`{score.label}`",
+                *(f"{ratio:.4f}" for ratio in ratios),
+                f"{score.support:,}",
+                NONE if rare is None else f"{rare:.3f}",
+            )
+        )
+    header = ("Class", "Precision", "Recall", "F1", "Flows", f"Precision at 1 in {RARE:,}")
+    return (
+        "## Quality\n\n"
+        f"On the test run, which training never saw: macro-F1 **{test.f1_macro:.4f}**, "
+        f"accuracy {test.accuracy:.4f}, {test.flows:,} flows. "
+        f"In validation ({quality.validation}): {quality.metric} "
+        f"{quality.validation_score:.4f}.\n\n"
+        f"{_table(header, rows)}\n\n"
+        f"The last column is the precision to expect where only one flow in {RARE:,} is of the "
+        "class; where the test had no false alarm, three are assumed."
+    )
+
+
+def _confusion(test: Evaluation) -> str:
+    header = ("Truth ↓ · answer →", *(f"`{label}`" for label in test.labels))
+    rows = [
+        (f"`{label}`", *(f"{count:,}" for count in counts))
+        for label, counts in zip(test.labels, test.confusion, strict=True)
+    ]
+    return f"## Confusion matrix\n\n{_table(header, rows)}"
+
+
+def _data(manifest: StaManifest) -> str:
+    origin = manifest.provenance
+    rows: list[tuple[str, ...]] = [
+        ("Dataset", f"`{origin.dataset}`"),
+        ("SHA-256 of its `dataset.json`", f"`{origin.dataset_sha256}`"),
+        ("SHA-256 of the spec", f"`{origin.spec_sha256}`" if origin.spec_sha256 else NONE),
+        ("Training runs", _codes(origin.train_runs)),
+        ("Test runs", _codes(origin.test_runs)),
+        ("Training flows", f"{origin.train_flows:,}"),
+        ("Test flows", f"{manifest.quality.test.flows:,}"),
+    ]
+    rows += [(f"Left out: {why}", f"{count:,}") for why, count in origin.skipped_rows.items()]
+    return f"## Data\n\n{_table(('What', 'Value'), rows)}"
+
+
+def _inputs(manifest: StaManifest) -> str:
+    parts = ["## Inputs"]
+    if manifest.features:
+        rows = [
+            (f"`{field.name}`", field.dtype, field.unit or NONE, field.group)
+            for field in manifest.features
+        ]
+        parts.append(_table(("Feature", "Type", "Unit", "Group"), rows))
+    if manifest.sequence is not None:
+        parts.append(
+            f"The first {manifest.sequence.length} packets as a sequence of "
+            f"{_codes(manifest.sequence.columns)}."
+        )
+    return "\n\n".join(parts)
+
+
+def _limits(manifest: StaManifest) -> str:
+    limits = [*LIMITS, *manifest.provenance.notes]
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _use(manifest: StaManifest) -> str:
+    return (
+        "## How to use\n\n"
+        "```\n"
+        f"gsta analyse --model {manifest.name}@champion capture.pcap\n"
+        "```\n\n"
+        "This folder is the whole analyser (ONNX and JSON, no code) and can be given to `--model` "
+        "in place of the name."
+    )
+
+
+def _versions(manifest: StaManifest) -> str:
+    origin = manifest.provenance
+    rows = [
+        ("Model family", origin.family),
+        *((f"`{name}`", f"{value}") for name, value in origin.params.items()),
+        ("Seed", f"{origin.seed}"),
+        ("SHA-256 of `model.onnx`", f"`{manifest.model.sha256}`"),
+        *sorted(origin.versions.items()),
+    ]
+    return f"## Made with\n\n{_table(('What', 'Value'), rows)}"
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or NONE
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    cells = ([str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -1,0 +1,51 @@
+"""What MLflow imports to load and serve a registered STA: its payload folder and these lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from sta_registry.sta import Sta, load_sta
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ServedSta:
+    """An STA that takes and gives pandas tables, as MLflow's scoring server does."""
+
+    def __init__(self, sta: Sta) -> None:
+        self._sta = sta
+
+    def predict(self, data: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
+        """Class, its probability and the probability of each class, one row per flow."""
+        import pandas as pd
+
+        prediction = self._sta.predict(self._table(data), source="request")
+        classes = self._sta.manifest.classes
+        answer = pd.DataFrame(
+            {
+                "class": [classes[index] for index in prediction.indices],
+                "probability": prediction.probabilities.max(axis=1, initial=0.0),
+            }
+        )
+        for index, label in enumerate(classes):
+            answer[f"probability_{label}"] = prediction.probabilities[:, index]
+        return answer
+
+    def _table(self, data: pd.DataFrame) -> pa.Table:
+        # JSON knows fewer types than the flow table; only widths are changed here.
+        manifest = self._sta.manifest
+        types = {f.name: pa.type_for_alias(f.dtype) for f in manifest.features}
+        if manifest.sequence is not None:
+            one = pa.list_(pa.float32(), manifest.sequence.length)
+            types |= dict.fromkeys(manifest.sequence.columns, one)
+        names = [name for name in types if name in data]
+        columns = [pa.array(data[name], from_pandas=True).cast(types[name]) for name in names]
+        return pa.table(dict(zip(names, columns, strict=True)))
+
+
+def _load_pyfunc(data_path: str) -> ServedSta:
+    return ServedSta(load_sta(Path(data_path)))
