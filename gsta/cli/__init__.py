@@ -1,0 +1,48 @@
+"""The command line. Data goes to stdout, everything for people to stderr."""
+
+from __future__ import annotations
+
+import click
+
+from gsta.cli import analyse, build, check, data, doctor, lab, models
+from gsta.cli.common import Group, interrupt_on_sigterm, set_up_logging
+from gsta.version import __version__
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gsta")
+@click.option("-q", "--quiet", is_flag=True, help="Only results and errors.")
+@click.option("-v", "--verbose", count=True, help="Tell more on stderr; twice for everything.")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+def cli(*, quiet: bool, verbose: int, debug: bool) -> None:
+    """From a YAML spec to a trained, registered, running Smart Traffic Analyser (STA).
+
+    Every option can be set by an environment variable: GSTA_QUIET, GSTA_BUILD_BACKEND, ...
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 this machine cannot, 4 done and a gate
+    said no (audit, acceptance), 130 interrupted.
+    """
+    set_up_logging(2 if debug else verbose, quiet=quiet)
+    interrupt_on_sigterm()
+    lab.sweep()
+
+
+for _command in (
+    doctor.doctor,
+    check.check,
+    check.schema,
+    lab.lab,
+    data.meter,
+    data.tag,
+    data.audit,
+    data.dataset,
+    build.build,
+    models.models,
+    analyse.analyse,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Entry point of the ``gsta`` program."""
+    cli(auto_envvar_prefix="GSTA")

@@ -1,0 +1,70 @@
+"""``gsta analyse``: a registered analyser judges captures."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+import analyser
+from gsta.cli.common import reporter
+from gsta.workspace import Workspace
+from sta_registry import Registry, Store, load_sta
+from topologies.errors import GateError
+
+
+@click.command()
+@click.option("--model", required=True, help="NAME@ALIAS, NAME/VERSION, NAME, or an STA's folder.")
+@click.argument("captures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(analyser.FORMATS),
+    default="table",
+    show_default=True,
+    help="How to write the verdicts.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; default is stdout.")
+@click.option("--limit", type=click.IntRange(1), help="Show at most this many rows of a table.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Call a flow 'uncertain' whose best class is less likely than this.",
+)
+@click.option("--all-probabilities", is_flag=True, help="One more column for each class.")
+@click.option("--fail-on-alert", is_flag=True, help="Exit with 4 if a flow is positive (binary).")
+def analyse(
+    model: str,
+    captures: tuple[Path, ...],
+    *,
+    form: analyser.OutputFormat,
+    out: Path | None,
+    limit: int | None,
+    threshold: float,
+    all_probabilities: bool,
+    fail_on_alert: bool,
+) -> None:
+    """Tell the class of every flow in CAPTURES, which are of one point in the network."""
+    sta = load_sta(Registry(Store.open(Workspace.default().home)).resolve(model))
+    with reporter().stage("analyse"):
+        verdicts = analyser.analyse(
+            captures, sta, threshold=threshold, all_probabilities=all_probabilities
+        )
+    width = max(shutil.get_terminal_size((analyser.WIDTH, 0)).columns, 80)
+    destination = out or sys.stdout.buffer
+    analyser.write_verdicts(verdicts.table, form, destination, limit=limit, width=width)
+    reporter().say(analyser.render_summary(analyser.summarise(verdicts.table), width=width))
+    rejected = sum(verdicts.rejects.values())
+    reporter().say(
+        f"{verdicts.flows} flows from {verdicts.packets} packets, {rejected} of them in no flow"
+        + (f" ({_reasons(verdicts.rejects)})" if rejected else "")
+    )
+    if fail_on_alert and verdicts.alerts:
+        raise GateError(f"{verdicts.alerts} flows raise an alert")
+
+
+def _reasons(rejects: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in rejects.items() if count)

@@ -1,0 +1,87 @@
+"""``gsta build``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import builder
+from gsta.cli.common import format_option, next_step, print_records, reporter
+from gsta.cli.lab import backend_option
+from gsta.order import load_spec
+from gsta.pipeline import Outcome
+from gsta.pipeline import build as run_pipeline
+from gsta.workspace import Workspace
+from sta_registry import Store
+from topologies.errors import GateError
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
+@click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@backend_option
+@format_option
+def build(
+    spec: Path, *, backend: str, serial: bool, ray_address: str | None, output_format: str
+) -> None:
+    """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
+    order = load_spec(spec)
+    workspace = Workspace.default()
+    progress = reporter()
+    outcome = run_pipeline(
+        order,
+        folder=workspace.new_build(order.spec.model.name),
+        store=Store.open(workspace.home),
+        backend=backend,
+        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        reporter=progress,
+    )
+    _print(outcome, output_format)
+    registered = outcome.registered
+    progress.say(f"results in {outcome.folder}")
+    if not registered.champion:
+        unmet = "; ".join(str(check) for check in registered.checks if not check.met)
+        raise GateError(
+            f"{registered.name}/{registered.version} is registered but no champion: {unmet}"
+        )
+    progress.say(f"{registered.name}/{registered.version} is the champion")
+    next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
+
+
+def _print(outcome: Outcome, output_format: str) -> None:
+    test = outcome.result.test
+    print_records(
+        [
+            {
+                "class": score.label,
+                "precision": f"{score.precision:.3f}",
+                "recall": f"{score.recall:.3f}",
+                "f1": f"{score.f1:.3f}",
+                "flows": score.support,
+            }
+            for score in test.classes
+        ],
+        output_format,
+        columns=("class", "precision", "recall", "f1", "flows"),
+    )
+    winner = outcome.result.winner
+    reporter().say(
+        f"{winner.family} (trial {winner.number} of {len(outcome.result.trials)}): macro-F1 "
+        f"{test.f1_macro:.3f}, accuracy {test.accuracy:.3f} on the {test.flows} flows of the test "
+        f"run; {outcome.result.validation_score:.3f} in validation "
+        f"({outcome.result.validation})"
+    )
+    reporter().say(_confusion(test.labels, test.confusion))
+
+
+def _confusion(labels: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> str:
+    """The confusion matrix as text: truth down, answer across."""
+    width = max(len(label) for label in labels) + 1
+    head = " " * width + "".join(f"{label[:7]:>8}" for label in labels)
+    lines = [
+        f"{label:<{width}}" + "".join(f"{n:>8}" for n in row)
+        for label, row in zip(labels, rows, strict=True)
+    ]
+    return "\n".join(["confusion matrix of the test run (truth down, answer across)", head, *lines])

@@ -1,0 +1,143 @@
+"""What every command shares: error handling, output formats, where messages go."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gsta.labs import INTERRUPTED
+from gsta.reporting import ConsoleReporter
+from topologies.errors import GstaError, InputError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+PIPE_WIDTH: Final = 160
+FORMATS: Final = ("table", "json", "jsonl", "csv")
+
+
+def errors() -> Console:
+    """The console for people: stderr."""
+    return Console(stderr=True)
+
+
+def reporter() -> ConsoleReporter:
+    """Progress as the ``--quiet`` of this call wants it."""
+    return ConsoleReporter(
+        errors(), quiet=bool(click.get_current_context().find_root().params["quiet"])
+    )
+
+
+def format_option(function: Function) -> Function:
+    """``--format`` for commands that print records."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How to print the result on stdout.",
+    )(function)
+
+
+def print_records(
+    records: Sequence[Mapping[str, object]], output_format: str, *, columns: Iterable[str]
+) -> None:
+    """Print flat records on stdout; one shared form for every command."""
+    names = list(columns)
+    if output_format == "json":
+        click.echo(json.dumps(list(records), indent=2, default=str))
+    elif output_format == "jsonl":
+        for record in records:
+            click.echo(json.dumps(record, default=str))
+    elif output_format == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        click.echo(text.getvalue(), nl=False)
+    else:
+        table = Table(box=None, pad_edge=False)
+        for name in names:
+            table.add_column(name.replace("_", " "))
+        for record in records:
+            table.add_row(*(Text(str(record.get(name, ""))) for name in names))
+        wide = None if sys.stdout.isatty() else PIPE_WIDTH
+        Console(width=wide).print(table, highlight=False)
+
+
+def next_step(text: str) -> None:
+    """Say on stderr what a user sensibly does next."""
+    reporter().say(f"next: {text}")
+
+
+class Group(click.Group):
+    """A command group that turns the project's errors into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a user's mistake never shows a traceback (unless ``--debug``)."""
+        try:
+            return super().invoke(ctx)
+        except GstaError as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            _fail(error)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what a lab left behind goes with: gsta lab wipe", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has seen enough (head, less).
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+def _fail(error: GstaError) -> NoReturn:
+    if isinstance(error, InputError):
+        count = len(error.problems)
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        if count > 1:
+            click.echo(f"{count} errors", err=True)
+    else:
+        click.echo(f"error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def set_up_logging(verbosity: int, *, quiet: bool) -> None:
+    """Logs go to stderr: warnings, ``-v`` information, ``-vv`` everything."""
+    level = (
+        logging.ERROR
+        if quiet
+        else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for package in (
+        "topologies",
+        "launcher",
+        "flowmeter",
+        "tagger",
+        "audit",
+        "builder",
+        "sta_registry",
+        "analyser",
+        "gsta",
+    ):
+        logging.getLogger(package).setLevel(level)
+
+
+def interrupt_on_sigterm() -> None:
+    """SIGTERM ends a lab as Ctrl-C does: everything torn down."""
+
+    def handler(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, handler)

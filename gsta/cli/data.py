@@ -1,0 +1,159 @@
+"""``gsta meter``, ``tag``, ``audit``, ``dataset``: the stages between the lab and the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+import audit as auditing
+import flowmeter
+import tagger
+from gsta.cli.common import format_option, next_step, print_records, reporter
+from launcher.rundir import MANIFEST
+from topologies.errors import GateError, InputError
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", type=PATH)
+@click.option("--out", type=PATH, help="Parquet file to write; default is beside the source.")
+@format_option
+def meter(source: Path, *, out: Path | None, output_format: str) -> None:
+    """Turn the packets of SOURCE (a run directory or a capture) into a table of flows."""
+    out = out or source.with_name(f"{source.name.split('.')[0]}.flows.parquet")
+    with reporter().stage("meter"):
+        if (source / MANIFEST).exists():
+            report = flowmeter.meter_run(source, out)
+        else:
+            report = flowmeter.meter_capture(source, out)
+    print_records(
+        [
+            {
+                "network": network.network,
+                "packets": network.packets,
+                "flows": network.flows,
+                "rejected": sum(network.rejects.values()),
+            }
+            for network in report.networks
+        ],
+        output_format,
+        columns=("network", "packets", "flows", "rejected"),
+    )
+    reporter().say(f"flows in {out}")
+    next_step(f"gsta tag RUN {out} --out DATASET")
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.argument("flows", type=PATH)
+@click.option("--rules", help="Rule file, or the name of one that ships.")
+@click.option(
+    "--out", type=PATH, help="Dataset directory to write; all of the run is its train split."
+)
+@click.option("--explain", "flow_id", help="Tell why this flow has its label, and stop.")
+@format_option
+def tag(
+    run: Path,
+    flows: Path,
+    *,
+    rules: str | None,
+    out: Path | None,
+    flow_id: str | None,
+    output_format: str,
+) -> None:
+    """Label the FLOWS of a RUN by rules over its journal, and measure the labels."""
+    if flow_id:
+        click.echo(tagger.explain(run, flows, flow_id, rules=rules).text())
+        return
+    if out is None:
+        report = tagger.tag_run(run, flows, rules=rules)
+        counts = report.counts | {"unlabelled": report.unlabelled, "ambiguous": report.ambiguous}
+        summary = report.summary()
+    else:
+        written = tagger.write_dataset(
+            out, out.name, [tagger.TaggedRun(run, flows, "train")], rules=rules
+        )
+        made = written.contents
+        counts = made.label_counts | {"unlabelled": made.unlabelled, "ambiguous": made.ambiguous}
+        summary = written.summary()
+    print_records(
+        [{"label": label, "flows": count} for label, count in counts.items()],
+        output_format,
+        columns=("label", "flows"),
+    )
+    reporter().say(summary)
+
+
+@click.command()
+@click.argument("dataset", type=PATH)
+@click.option("--accept", "checks", multiple=True, metavar="CHECK", help="Let this check fail …")
+@click.option("--because", help="… for this reason, which the card shows.")
+@format_option
+def audit(
+    dataset: Path, *, checks: tuple[str, ...], because: str | None, output_format: str
+) -> None:
+    """Check the health of a DATASET; one that fails is not released (exit code 4)."""
+    if bool(checks) != bool(because):
+        raise click.UsageError("--accept CHECK and --because REASON go together")
+    with reporter().stage("audit"):
+        report = auditing.audit_dataset(dataset, accept=dict.fromkeys(checks, because or ""))
+    print_records(
+        [
+            {
+                "check": r.id,
+                "severity": r.severity,
+                "verdict": r.verdict,
+                "value": None if r.value is None else round(r.value, 4),
+                "threshold": r.threshold,
+                "what": r.title,
+                "evidence": list(r.evidence),
+            }
+            for r in report.checks
+        ],
+        output_format,
+        columns=("check", "severity", "verdict", "value", "threshold", "what"),
+    )
+    reporter().say(report.summary())
+    if not report.released:
+        raise GateError(f"{dataset} is not released; {dataset / 'card.md'} says why")
+
+
+@click.group()
+def dataset() -> None:
+    """Datasets: show, verify."""
+
+
+@dataset.command()
+@click.argument("folder", type=PATH)
+@click.option("--flow", "flow_id", help="Print this flow in full, with its label, as JSON.")
+@format_option
+def show(folder: Path, *, flow_id: str | None, output_format: str) -> None:
+    """Tell what is in the dataset in FOLDER."""
+    summary = tagger.load_summary(folder)
+    if flow_id:
+        click.echo(json.dumps(tagger.labelled_flow(folder, flow_id), indent=2))
+        return
+    print_records(
+        [
+            {"label": label, **{split: n.get(label, 0) for split, n in summary.classes.items()}}
+            for label in summary.vocabulary
+        ],
+        output_format,
+        columns=("label", *summary.classes),
+    )
+    reporter().say(
+        f"{summary.flows} flows, {summary.unlabelled} unlabelled, {summary.ambiguous} ambiguous; "
+        f"rules {summary.rules.name}; {len(summary.runs)} runs"
+    )
+
+
+@dataset.command()
+@click.argument("folder", type=PATH)
+def verify(folder: Path) -> None:
+    """Check every digest of the dataset in FOLDER."""
+    if problems := tagger.verify(folder):
+        raise InputError(problems)
+    reporter().say(f"{folder}: every file is as it was written")

@@ -1,0 +1,153 @@
+"""A spec with everything it names, checked before hours are spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit import all_checks
+from builder import BuildConfig
+from builder.columns import choose_columns
+from flowmeter import flow_schema
+from gsta.spec import Spec
+from launcher.compile import check_kinds
+from tagger import Rulebook, load_rules
+from topologies import Topology, load_topology
+from topologies.document import Document, Location, read_source, validate
+from topologies.errors import InputError, NotFoundError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A checked spec with the topology and rules it names."""
+
+    spec: Document[Spec]
+    topology: Document[Topology]
+    rules: Document[Rulebook]
+
+    def build_config(self, *, threads: int) -> BuildConfig:
+        """The builder's part of the spec."""
+        spec = self.spec.model
+        return BuildConfig(
+            task=spec.task.type,
+            positive=spec.task.positive,
+            target=spec.task.target,
+            features=spec.features,
+            families=spec.search.families,
+            trials=spec.search.trials,
+            time_budget_s=spec.search.time_budget_s,
+            metric=spec.search.metric,
+            folds=spec.search.folds,
+            seed=spec.search.seed,
+            threads=threads,
+        )
+
+
+def load_spec(path: Path) -> Order:
+    """Read a spec and everything it names.
+
+    Raises
+    ------
+    InputError
+        Spec, topology or rules have faults; all of them are listed.
+    """
+    document = validate(read_source(path), Spec)
+    problems: list[Problem] = []
+    topology = _topology(document, problems)
+    rules = _rules(document, problems)
+    problems += _features(document)
+    problems += _checks(document)
+    if rules is not None:
+        problems += _classes(document, rules.model)
+    if problems or topology is None or rules is None:
+        raise InputError(problems)
+    return Order(document, topology, rules)
+
+
+def _topology(document: Document[Spec], problems: list[Problem]) -> Document[Topology] | None:
+    try:
+        topology = load_topology(document.model.topology, folder=document.folder)
+    except NotFoundError as error:
+        what = "a topology file (relative to the spec) or a library name"
+        problems.append(_missing(document, "topology", what, error))
+        return None
+    except InputError as error:
+        problems += error.problems
+        return None
+    problems += check_kinds(topology)
+    return topology
+
+
+def _rules(document: Document[Spec], problems: list[Problem]) -> Document[Rulebook] | None:
+    name = document.model.rules
+    is_file = "/" in name or name.endswith((".yaml", ".yml"))
+    try:
+        return load_rules(document.folder / name if is_file else name)
+    except NotFoundError as error:
+        what = "a rule file (relative to the spec) or the name of one that ships"
+        problems.append(_missing(document, "rules", what, error))
+    except InputError as error:
+        problems += error.problems
+    return None
+
+
+def _missing(document: Document[Spec], key: str, what: str, error: NotFoundError) -> Problem:
+    got = f"'{getattr(document.model, key)}'"
+    remedy = error.problems[0].remedy
+    return document.source.problem((key,), expected=what, got=got, remedy=remedy)
+
+
+def _features(document: Document[Spec]) -> Iterator[Problem]:
+    try:
+        choose_columns(flow_schema(), document.model.features, file=document.source.file)
+    except InputError as error:
+        for problem in error.problems:
+            yield document.source.problem(
+                ("features", problem.path),
+                expected=problem.expected,
+                got=problem.got,
+                remedy=problem.remedy,
+            )
+
+
+def _checks(document: Document[Spec]) -> Iterator[Problem]:
+    known = all_checks()
+    for name, reason in document.model.accept_checks.items():
+        location: Location = ("accept_checks", name)
+        if name not in known:
+            yield document.source.problem(
+                location,
+                expected=f"one of the checks {', '.join(known)}",
+                got=f"'{name}'",
+                remedy="correct the name",
+            )
+        if not reason.strip():
+            yield document.source.problem(
+                location,
+                expected="the reason why it may fail",
+                got="nothing",
+                remedy="write it; the dataset's card shows it",
+            )
+
+
+def _classes(document: Document[Spec], rules: Rulebook) -> Iterator[Problem]:
+    """Classes that the spec names and no rule can give."""
+    spec = document.model
+    known = list(rules.labels)
+    if spec.task.target == "category":
+        known = sorted({label.category for label in rules.labels.values()})
+    named: list[tuple[Location, str]] = [
+        (("task", "positive", index), name) for index, name in enumerate(spec.task.positive)
+    ]
+    if spec.task.type == "multiclass":
+        measured = ((measure, measure.partition(":")[2]) for measure in spec.acceptance)
+        named += [(("acceptance", measure), name) for measure, name in measured if name]
+    for location, name in named:
+        if name not in known:
+            yield document.source.problem(
+                location,
+                expected=f"a {spec.task.target} of the rules: {', '.join(known)}",
+                got=f"'{name}'",
+                remedy="correct the name",
+            )

@@ -1,0 +1,145 @@
+"""The main job: from a spec to a registered analyser, stage after stage.
+
+Every stage reads the files of those before it and writes its own below one build folder::
+
+    runs/<build>-train, runs/<build>-test   launcher
+    flows/<run>.parquet                     flowmeter
+    dataset/                                tagger, audit
+    build.json                              what came of it: scores, times, model version
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import audit
+import builder
+import flowmeter
+import tagger
+from gsta.labs import run_lab, run_summary
+from gsta.order import Order
+from gsta.reporting import Progress, Reporter
+from sta_registry import Registered, Registry, Store
+from topologies.errors import GateError
+from topologies.files import sha256_file, write_json
+
+Split = Literal["train", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a build came to."""
+
+    folder: Path
+    result: builder.BuildResult
+    registered: Registered
+    seconds: dict[str, float]
+
+
+def build(
+    order: Order,
+    *,
+    folder: Path,
+    store: Store,
+    backend: str,
+    runner: builder.Runner,
+    reporter: Reporter,
+    threads: int = 1,
+) -> Outcome:
+    """Run every stage.
+
+    Raises
+    ------
+    GateError
+        The audit did not release the dataset.
+    GstaError
+        A stage failed; what the stages before it wrote stays in ``folder``.
+    """
+    runs = {split: _lab(order, split, folder, backend, reporter) for split in SPLITS}
+    flows = _meter(runs, folder, reporter)
+    dataset = _dataset(order, runs, flows, folder, reporter)
+    with reporter.stage("search") as progress:
+        result = builder.build(
+            dataset,
+            order.build_config(threads=threads),
+            runner=runner,
+            progress=_search_progress(progress),
+        )
+    with reporter.stage("register"):
+        registered = Registry(store).register(
+            result,
+            name=order.spec.model.model_name,
+            acceptance=order.spec.model.acceptance,
+            spec_sha256=sha256_file(Path(order.spec.source.file)),
+        )
+    outcome = Outcome(folder, result, registered, dict(reporter.seconds))
+    write_json(folder / "build.json", _summary(outcome))
+    return outcome
+
+
+def _lab(order: Order, split: Split, folder: Path, backend: str, reporter: Reporter) -> Path:
+    experiments = order.spec.model.experiments
+    experiment = experiments.train if split == "train" else experiments.test
+    out = folder / "runs" / f"{folder.name}-{split}"
+    with reporter.stage(f"lab {split}") as progress:
+        run_lab(order.topology, seed=experiment.seed, out=out, backend=backend, progress=progress)
+    reporter.say(run_summary(out))
+    return out
+
+
+def _meter(runs: dict[Split, Path], folder: Path, reporter: Reporter) -> dict[Split, Path]:
+    flows = {}
+    with reporter.stage("meter") as progress:
+        for done, (split, run) in enumerate(runs.items()):
+            progress(f"packets of {run.name}", done, len(runs))
+            flows[split] = folder / "flows" / f"{run.name}.parquet"
+            flowmeter.meter_run(run, flows[split])
+    return flows
+
+
+def _dataset(
+    order: Order,
+    runs: dict[Split, Path],
+    flows: dict[Split, Path],
+    folder: Path,
+    reporter: Reporter,
+) -> Path:
+    spec, dataset = order.spec.model, folder / "dataset"
+    with reporter.stage("tag") as progress:
+        tagged = [tagger.TaggedRun(runs[split], flows[split], split) for split in SPLITS]
+        labels = tagger.write_dataset(
+            dataset, spec.name, tagged, rules=Path(order.rules.source.file), progress=progress
+        )
+    reporter.say(labels.summary())
+    with reporter.stage("audit"):
+        report = audit.audit_dataset(dataset, accept=spec.accept_checks)
+    reporter.say(report.summary())
+    if not report.released:
+        raise GateError(
+            f"the audit did not release {dataset}; {dataset / 'card.md'} says why. Mend the "
+            "spec, or accept a check by name and reason under accept_checks"
+        )
+    return dataset
+
+
+def _search_progress(progress: Progress) -> builder.Listener:
+    def listen(step: builder.Progress) -> None:
+        best = "" if step.best is None else f", best {step.best:.3f}"
+        progress(f"{step.stage}{best}", step.done, step.total)
+
+    return listen
+
+
+def _summary(outcome: Outcome) -> dict[str, object]:
+    registered = outcome.registered
+    return {
+        "model": registered.name,
+        "version": registered.version,
+        "champion": registered.champion,
+        "acceptance": [str(check) for check in registered.checks],
+        "seconds": outcome.seconds,
+        "result": outcome.result.to_json(),
+    }

@@ -1,0 +1,66 @@
+"""How long work tells people where it is: stages with a name, a bar and a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from launcher.run import Progress
+
+__all__ = ["ConsoleReporter", "Progress", "Reporter"]
+
+
+class Reporter(Protocol):
+    """Receives the stages of a pipeline."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """How long each stage took that has ended."""
+
+    def stage(self, name: str) -> AbstractContextManager[Progress]:
+        """Enter a stage; the context gives a callback for its progress."""
+
+    def say(self, text: str) -> None:
+        """Tell people something."""
+
+
+class ConsoleReporter:
+    """Bars on a terminal, one line per stage elsewhere, nothing when quiet; always on stderr."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        """Show a stage while it runs, and how long it took."""
+        begin = time.monotonic()
+        with Bars(
+            SpinnerColumn(),
+            TextColumn("{task.fields[stage]:<10}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=self._quiet or not self._console.is_terminal,
+        ) as bars:
+            task = bars.add_task("", total=None, stage=name)
+
+            def advance(what: str, done: float, total: float) -> None:
+                bars.update(task, description=what, completed=done, total=total)
+
+            yield advance
+        self.seconds[name] = round(time.monotonic() - begin, 3)
+        self.say(f"{name:<10} {self.seconds[name]:6.1f} s")
+
+    def say(self, text: str) -> None:
+        """Print on stderr, unless quiet."""
+        if not self._quiet:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,117 @@
+"""What a customer asks for: the spec of one Smart Traffic Analyser."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from builder import BuildConfig, FeatureSelection
+from builder.metrics import METRICS, Metric
+from sta_registry.acceptance import PER_CLASS
+from topologies.faults import fault
+from topologies.schema import Model, Name
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Task(Model):
+    """What the analyser has to tell apart."""
+
+    type: Literal["multiclass", "binary"] = Field(
+        "multiclass", description="every label a class, or some labels against all others"
+    )
+    target: Literal["label", "category"] = Field("label", description="what a class is")
+    positive: tuple[Name, ...] = Field(
+        (), description="values that are the positive class (binary)"
+    )
+
+    @model_validator(mode="after")
+    def _positive_fits(self) -> Self:
+        if (self.type == "binary") != bool(self.positive):
+            raise fault(
+                expected="labels under 'positive' exactly when the type is binary",
+                got=f"type {self.type}, positive {list(self.positive)}",
+                remedy="for example {type: binary, positive: [mining]}",
+            )
+        return self
+
+
+class Experiment(Model):
+    """One run of the topology."""
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Experiments(Model):
+    """The run that trains and the run that judges."""
+
+    train: Experiment = Experiment(seed=1)
+    test: Experiment = Experiment(seed=2)
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.train.seed == self.test.seed:
+            raise fault(
+                expected="different seeds for train and test",
+                got=f"{self.train.seed} twice",
+                remedy="change one: a test on the training traffic proves nothing",
+            )
+        return self
+
+
+class Search(Model):
+    """How the model is looked for."""
+
+    families: Annotated[tuple[str, ...], Field(min_length=1)] = ("random_forest", "xgboost")
+    trials: Annotated[int, Field(ge=1, le=100_000)] = Field(12, description="over all families")
+    time_budget_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
+        90.0, description="no trial starts after this long, and running ones end"
+    )
+    metric: Metric = Field("f1_macro", description="what validation maximises")
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        BuildConfig(families=names)  # raises what the builder expects
+        return names
+
+
+def _measure(name: str) -> str:
+    overall, _, label = name.partition(":")
+    if name not in METRICS and not (label and overall in PER_CLASS):
+        raise fault(
+            expected=f"{', '.join(METRICS)}, or {', '.join(PER_CLASS)} of a class",
+            got=f"'{name}'",
+            remedy="for example f1_macro: 0.9 or 'recall:mining': 0.95",
+        )
+    return name
+
+
+class Spec(Model):
+    """A customer's order."""
+
+    name: Name
+    description: str = ""
+    task: Task = Task()
+    topology: str = Field(description="a file, relative to the spec, or a name of the library")
+    experiments: Experiments = Experiments()
+    rules: str = Field(
+        "traffic", description="a rule file, relative to the spec, or the name of one that ships"
+    )
+    features: FeatureSelection = FeatureSelection()
+    search: Search = Search()
+    acceptance: dict[Annotated[str, AfterValidator(_measure)], Share] = Field(
+        {"f1_macro": 0.9}, description="least values on the test run for a champion"
+    )
+    accept_checks: dict[str, str] = Field(
+        default_factory=dict, description="audit checks that may fail, each with the reason why"
+    )
+    register_as: Name | None = Field(None, description="model name; null is the spec's name")
+
+    @property
+    def model_name(self) -> str:
+        """Name the model is registered under."""
+        return self.register_as or self.name
