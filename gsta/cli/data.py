@@ -24,11 +24,10 @@ PATH = click.Path(path_type=Path)
 def meter(source: Path, *, out: Path | None, output_format: str) -> None:
     """Turn the packets of SOURCE (a run directory or a capture) into a table of flows."""
     out = out or source.with_name(f"{source.name.split('.')[0]}.flows.parquet")
+    is_run = (source / MANIFEST).exists()
     with reporter().stage("meter"):
-        if (source / MANIFEST).exists():
-            report = flowmeter.meter_run(source, out)
-        else:
-            report = flowmeter.meter_capture(source, out)
+        read = flowmeter.meter_run if is_run else flowmeter.meter_capture
+        report = read(source, out)
     print_records(
         [
             {
@@ -43,7 +42,8 @@ def meter(source: Path, *, out: Path | None, output_format: str) -> None:
         columns=("network", "packets", "flows", "rejected"),
     )
     reporter().say(f"flows in {out}")
-    next_step(f"gsta tag RUN {out} --out DATASET")
+    if is_run:
+        next_step(f"gsta tag {source} {out} --out dataset")
 
 
 @click.command()
