@@ -22,6 +22,7 @@ from launcher.records import (
 from topologies import Topology
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file, write_json, write_text
+from topologies.records import damaged_record
 
 MANIFEST = "manifest.json"
 TOPOLOGY = "topology.yaml"
@@ -109,15 +110,11 @@ def read_manifest(run_dir: Path) -> Manifest:
             Problem(str(run_dir), "", "a run directory", f"no {MANIFEST} in it", "check the path")
         ) from error
     except ValidationError as error:
-        raise InputError(
-            Problem(
-                str(path),
-                ".".join(str(part) for part in fault["loc"]),
-                "a run manifest of this format",
-                fault["msg"],
-                "the run is damaged: run it again",
-            )
-            for fault in error.errors()
+        raise damaged_record(
+            path,
+            error,
+            expected="a run manifest of this format",
+            remedy="the run is damaged: run it again",
         ) from error
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from builder.preprocess import Preprocessing
 from builder.result import Evaluation, FeatureField, Param, Quantiles
 from topologies.errors import InputError, NotFoundError, Problem
+from topologies.records import damaged_record
 
 STA_FORMAT: Final = "gsta-sta/1"
 MANIFEST_FILE: Final = "sta.json"
@@ -140,13 +141,9 @@ def read_manifest(folder: Path) -> StaManifest:
     try:
         return StaManifest.model_validate_json(data)
     except ValidationError as error:
-        raise InputError(
-            Problem(
-                str(path),
-                ".".join(str(part) for part in fault["loc"]),
-                "a valid STA manifest",
-                fault["msg"],
-                "the folder is damaged or foreign: fetch or build the STA again",
-            )
-            for fault in error.errors(include_url=False, include_input=False)
+        raise damaged_record(
+            path,
+            error,
+            expected="a valid STA manifest",
+            remedy="the folder is damaged or foreign: fetch or build the STA again",
         ) from error

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from launcher.records import CaptureRecord
 from tagger.agreement import LabelQuality
 from tagger.rulebook import Label
-from topologies.errors import InputError, NotFoundError, Problem
+from topologies.errors import NotFoundError, Problem
 from topologies.files import sha256_file
+from topologies.records import damaged_record
 
 SUMMARY: Final = "dataset.json"
 FLOWS: Final = "flows"
@@ -98,15 +99,11 @@ def load_summary(dataset_dir: Path) -> DatasetSummary:
             Problem(str(dataset_dir), "", "a dataset", f"no {SUMMARY} in it", "check the path")
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            Problem(
-                str(path),
-                ".".join(str(part) for part in first["loc"]),
-                "a dataset summary of this format",
-                first["msg"],
-                "write the dataset again",
-            )
+        raise damaged_record(
+            path,
+            error,
+            expected="a dataset summary of this format",
+            remedy="write the dataset again",
         ) from error
 
 
