@@ -25,8 +25,6 @@ from topologies.errors import LabError, MachineError
 
 NOBODY = "198.18.0.2"
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
 
 @pytest.fixture
 def namespace() -> Iterator[Path]:
@@ -64,7 +62,6 @@ def payload_numbers(file: Path) -> list[int]:
     return numbers
 
 
-@needs_root
 @pytest.mark.lab
 class TestTcpdump:
     def test_the_tail_is_whole_when_stopped_at_once(self, namespace: Path, tmp_path: Path) -> None:
@@ -123,7 +120,6 @@ def test_without_tcpdump_the_message_says_what_to_install(
         capture.tcpdump_path()
 
 
-@needs_root
 @pytest.mark.lab
 def test_the_stand_in_captures_as_tcpdump_does(namespace: Path, tmp_path: Path) -> None:
     file = tmp_path / "lan.pcap"
@@ -197,7 +193,7 @@ def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
         count_packets(file)
 
 
-@needs_root
+@pytest.mark.lab
 def test_the_stand_in_says_which_interface_it_cannot_find(tmp_path: Path) -> None:
     done = subprocess.run(
         [*isolated(packets.__name__), "nowhere0", str(tmp_path / "x"), "96"],

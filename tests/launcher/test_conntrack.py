@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import struct
@@ -25,8 +24,6 @@ from launcher.backend import FlowEvent
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
 from topologies.errors import LabError, MachineError
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 # Opens flows (TCP over IPv4 and IPv6, UDP) and prints the source port of each.
 CLIENT = """
@@ -99,7 +96,6 @@ def server(namespace: Path) -> Iterator[None]:
         process.kill()
 
 
-@needs_root
 @pytest.mark.lab
 class TestWatch:
     @pytest.mark.usefixtures("server")
@@ -239,7 +235,7 @@ def first_times(file: Path) -> dict[int, int]:
     return first
 
 
-@needs_root
+@pytest.mark.lab
 def test_a_namespace_that_cannot_be_watched_is_named(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="host web: the kernel will not say"):
         start_watch({"web": tmp_path / "missing"}, print)

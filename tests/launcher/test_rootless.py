@@ -27,7 +27,6 @@ from launcher.rootless import subordinate_range
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65_534
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which takes root")
 
 BECOME_NOBODY = """
 import json, os, sys
@@ -210,7 +209,7 @@ def stranger() -> Iterator[Stranger]:
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 def test_a_lab_with_one_group_works_without_evidence(stranger: Stranger) -> None:
     done = stranger.run(LAB, str(stranger.run_dir), "whole")
     assert done.returncode == 0, done.stderr
@@ -223,7 +222,7 @@ def test_a_lab_with_one_group_works_without_evidence(stranger: Stranger) -> None
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 @pytest.mark.skipif(shutil.which("newgidmap") is None, reason="the package uidmap is not installed")
 def test_a_lab_with_group_ids_to_spare_has_evidence(stranger: Stranger) -> None:
     stranger.give_groups()
@@ -236,7 +235,7 @@ def test_a_lab_with_group_ids_to_spare_has_evidence(stranger: Stranger) -> None:
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 def test_killing_the_launcher_takes_everything_with_it(stranger: Stranger) -> None:
     with stranger.running(LAB, str(stranger.run_dir), "hang") as process:
         assert process.stdout is not None
@@ -257,7 +256,7 @@ def test_killing_the_launcher_takes_everything_with_it(stranger: Stranger) -> No
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_the_command_and_its_exit_code_comes_back(
     stranger: Stranger, number: signal.Signals
@@ -278,7 +277,7 @@ def test_signals_reach_the_command_and_its_exit_code_comes_back(
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 def test_a_command_killed_inside_is_reported_as_a_shell_would(stranger: Stranger) -> None:
     code = (
         "import os\n"
@@ -290,7 +289,7 @@ def test_a_command_killed_inside_is_reported_as_a_shell_would(stranger: Stranger
 
 
 @pytest.mark.lab
-@needs_root
+@pytest.mark.lab
 def test_where_user_namespaces_are_off_the_command_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +313,7 @@ def test_the_range_of_a_user_is_found_by_name_or_number() -> None:
     assert subordinate_range(lines, user="eve", user_id=8) is None
 
 
-@needs_root
+@pytest.mark.lab
 def test_root_needs_no_namespace_and_has_every_group() -> None:
     assert rootless.rootless_problem() is None
     assert not rootless.is_rootless()
