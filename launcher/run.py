@@ -127,8 +127,9 @@ class _Experiment:
         finally:
             sessions.stop()
             self._counts |= sessions.outcomes
+        over_ns = time.time_ns()  # before the last phase is, when every session has ended
         for phase in phases:
-            stop_ns = begin_ns + int(phase.duration_s * 1e9)
+            stop_ns = min(begin_ns + int(phase.duration_s * 1e9), over_ns)
             journal.write(
                 PhaseRecord(
                     name=phase.name, intensity=phase.intensity, start_ns=begin_ns, stop_ns=stop_ns

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from launcher.rundir import read_journal
 from sta_registry import Store
 from tests.e2e.conftest import Gsta, lab_traces
 
@@ -69,6 +70,7 @@ def test_the_runs_are_whole_and_lost_nothing(built: Path) -> None:
         for capture in manifest["captures"]:
             assert capture["dropped_by_kernel"] == capture["dropped_by_interface"] == 0
             assert capture["packets"] > 100
+        assert all(record.stop_ns <= manifest["stop_ns"] for record in read_journal(run))
 
 
 @pytest.mark.slow
