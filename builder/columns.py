@@ -16,7 +16,7 @@ from topologies.errors import InputError, Problem
 # A second lock: these never get in, whatever role a flow table gives them.
 IDENTIFIERS: Final = frozenset(
     {"flow_id", "run_id", "network", "src_ip", "dst_ip", "src_port", "dst_port", "protocol"}
-    | {"first_ns", "last_ns"}
+    | {"first_ns", "last_ns", "segment", "origin_id", "end_reason"}
 )
 SEQUENCE_COLUMNS: Final = ("seq_size_bytes", "seq_direction", "seq_iat_us")
 _SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}

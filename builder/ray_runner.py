@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from builder.objective import Candidate, Objective, failed, overrun
 from builder.result import Trial
+from topologies.cluster import cluster
 
 GRACE_S: Final = 5.0  # for a task to start and to end by itself, before its process is killed
-LONGEST_SCRATCH: Final = 24
 
 
 def _evaluate(objective: Objective, candidate: Candidate) -> Trial:
@@ -43,7 +39,7 @@ class RayRunner:
 
     def run(self, objective: Objective, candidates: Iterator[Candidate]) -> Iterator[Trial]:
         """Yield the trials as they end."""
-        with self._cluster() as ray:
+        with cluster(self.cpus, self.address) as ray:
             places = max(1, int(ray.cluster_resources().get("CPU", 1)) // objective.trainer.threads)
             task = ray.remote(num_cpus=objective.trainer.threads, max_retries=0)(_evaluate)
             shared = ray.put(objective)
@@ -70,44 +66,6 @@ class RayRunner:
                 trials.append(overrun(job.candidate, seconds=seconds, scores=[]))
                 del running[reference]
         return trials
-
-    @contextmanager
-    def _cluster(self) -> Iterator[Any]:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without it Ray hides GPUs from tasks that ask for none, and warns that it will not.
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
-
-        if ray.is_initialized():
-            yield ray
-            return
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        with ExitStack() as stack:
-            here: dict[str, Any] = {}
-            if self.address is None:
-                folder = tempfile.TemporaryDirectory(
-                    prefix="gsta-ray-", dir=_scratch(), ignore_cleanup_errors=True
-                )
-                here = {
-                    "num_cpus": self.cpus or os.cpu_count(),
-                    "include_dashboard": False,
-                    "_temp_dir": stack.enter_context(folder),
-                }
-            ray.init(
-                address=self.address,
-                configure_logging=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **here,
-            )
-            stack.callback(ray.shutdown)
-            yield ray
-
-
-def _scratch() -> str:
-    """Where Ray may put its files: a short path, for its sockets have to fit in 107 bytes."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= LONGEST_SCRATCH else "/tmp"  # noqa: S108 - a private folder in it
 
 
 def _result(ray: Any, reference: Any, job: _Running) -> Trial:

@@ -6,73 +6,224 @@ memory it holds grows with the flows open at once, not with those that have ende
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from flowmeter.config import MeterConfig
-from flowmeter.dissect import REJECTS
-from flowmeter.layout import LIMITS, Records, Rows, grown, new_store
-from flowmeter.track import sweep, track
+from flowmeter.core.hashing import rebuild
+from flowmeter.core.layout import CLOSED, FORCED, RESET, Integers, Records, Rows, Slots
+from flowmeter.core.recent import grown_recent, new_recent, note_openings
+from flowmeter.core.rejects import REJECTS
+from flowmeter.core.store import LIMITS, SPARE_SEGMENTS, Memory
+from flowmeter.core.track import advance, track
 
-FIRST_SLOTS: Final = 8192
+FIRST_SLOTS: Final = 4096
+TAKE_FLOWS: Final = 3072  # finished flows leave in parts of about this many
+FOREVER_NS: Final = 2**61
+LAST_TICK: Final = 2**62
+ORDER: Final = ("tick", "first_ns", "tag", "low_lo", "high_lo", "low_hi", "high_hi", "ordinal")
 
 
 class Engine:
-    """A flow table at work: `feed` it packets, `finish` it; both return the flows that ended."""
+    """A flow table at work: `feed` it packets, `finish` it; both return the flows that ended.
+
+    Flows come in the order in which they ended: by whole second of the capture's clock, then by
+    first packet, then by key. How packets are batched, and on how many shards, changes nothing.
+
+    Attributes
+    ----------
+    packets
+        Packets fed so far.
+    rejects
+        Packets in no flow, by reject code.
+    ended_slots
+        Of the last call: the slot that each flow had, as arrays beside the returned rows.
+    """
 
     def __init__(self, config: MeterConfig, *, slots: int = FIRST_SLOTS) -> None:
-        limits = np.zeros(1, LIMITS)
-        for name in ("tcp_idle", "udp_idle", "active", "linger"):
-            limits[f"{name}_ns"] = round(getattr(config, f"{name}_s") * 1e9)
-        self._store = new_store(slots, limits)
+        if config.recent_s > 0:
+            config = replace(config, threads=1)  # what began before is one order for all flows
+        count = max(config.threads - 1, 1)  # one thread makes tables of what the others give
+        self._shards = [_Shard(config, number, slots, of=count) for number in range(count)]
+        self._threads = ThreadPoolExecutor(count) if count > 1 else None
         self.packets = 0
-        self.rejects = np.zeros(len(REJECTS), np.int64)
+        self.ended_slots: list[Slots] = []
 
-    def feed(self, packets: Records) -> list[Rows]:
+    @property
+    def rejects(self) -> Integers:
+        """Packets in no flow, by reject code."""
+        total: Integers = np.sum([shard.rejects for shard in self._shards], axis=0)
+        return total
+
+    @property
+    def slots(self) -> int:
+        """Room for flows that are open at once, before it grows."""
+        return sum(shard.slots for shard in self._shards)
+
+    def feed(self, packets: Records) -> Iterator[Rows]:
         """Take dissected packets (PACKET records, in order of arrival)."""
         self.packets += len(packets)
-        ended = []
-        done = track(self._store, packets, 0, self.rejects)
-        while done < len(packets):
-            ended.append(self._make_room())
-            done = track(self._store, packets, done, self.rejects)
-        return ended
+        if self._threads is None:
+            self._shards[0].feed(packets)
+        else:
+            list(self._threads.map(lambda shard: shard.feed(packets), self._shards))
+        return self._ended(sum(shard.finished for shard in self._shards) >= TAKE_FLOWS)
 
-    def finish(self) -> list[Rows]:
+    def advance(self, clock_ns: int) -> Iterator[Rows]:
+        """Let time pass without packets (live): idle flows end; give what has ended until now."""
+        for shard in self._shards:
+            shard.advance(clock_ns)
+        return self._ended(True)
+
+    def finish(self) -> Iterator[Rows]:
         """End every open flow."""
-        open_slots = np.flatnonzero(self._store.flows["used"])
-        ended = [self._take_finished(), self._copy(open_slots)]
-        self._store = new_store(len(self._store.flows), self._store.limits)
+        for shard in self._shards:
+            shard.end_all()
+        if self._threads:
+            self._threads.shutdown()
+        return self._ended(True)
+
+    def _ended(self, wanted: bool) -> Iterator[Rows]:
+        """Take out what ended, a part at a time, so that a million flows may end at once."""
+        self.ended_slots = []
+        ended = [shard.ended() for shard in self._shards] if wanted else []
+        return self._parts(ended) if any(map(len, ended)) else iter(())
+
+    def _parts(self, ended: list[Slots]) -> Iterator[Rows]:
+        number = np.repeat(np.arange(len(ended)), [len(slots) for slots in ended])
+        slots = np.concatenate(ended)
+        order = _order([s.keys(mine) for s, mine in zip(self._shards, ended, strict=True)])
+        for part in np.array_split(order, max(round(len(slots) / TAKE_FLOWS), 1)):
+            taken = [
+                shard.take(slots[part[number[part] == at]]) for at, shard in enumerate(self._shards)
+            ]
+            self.ended_slots.append(slots[part])
+            yield taken[0] if len(taken) == 1 else _woven(taken, number[part])
+
+
+class _Shard:
+    """The flows whose hash falls to one thread."""
+
+    def __init__(self, config: MeterConfig, number: int, slots: int, *, of: int) -> None:
+        self._number, self._of = number, of
+        self._memory = Memory(slots, config.sequence, _limits(config), config.recent_s > 0)
+        self._recent = new_recent(round(config.recent_s * 1e9)) if config.recent_s > 0 else None
+        self._at_once = config.semantics == "tstat"  # no flow lingers
+        self.rejects = np.zeros(len(REJECTS), np.int64)
+
+    @property
+    def finished(self) -> int:
+        return int(self._memory.store.cursor["finished"][0])
+
+    @property
+    def slots(self) -> int:
+        return self._memory.slots
+
+    def feed(self, packets: Records) -> None:
+        memory = self._memory
+        while memory.store.cursor["free"][0] < len(packets):  # each may begin a flow
+            memory.grow_flows()
+            rebuild(memory.store)
+        done = 0
+        while done < len(packets):
+            begin = done
+            done = track(memory.store, packets, begin, self._number, self._of, self.rejects)
+            if self._recent:
+                self._note(packets[begin:done])
+            if memory.store.cursor["spare_segments"][0] < SPARE_SEGMENTS:
+                memory.grow_segments()
+
+    def _note(self, packets: Records) -> None:
+        """Say of the flows that began with these packets what began before them."""
+        noted = 0
+        while self._recent:
+            store, out = self._memory.store, self._memory.recent_rows
+            noted = note_openings(self._recent, packets, noted, store.flows, out)
+            if noted == len(packets):
+                return
+            self._recent = grown_recent(self._recent)
+
+    def advance(self, clock_ns: int) -> None:
+        advance(self._memory.store, clock_ns)
+
+    def end_all(self) -> None:
+        """End the flows that are still open, with the capture's last tick."""
+        store = self._memory.store
+        slots = np.flatnonzero(store.flows["used"]).astype(np.int32)
+        store.flows["end_reason"][slots] = FORCED
+        if self._at_once:
+            closed = slots[store.flows["closed"][slots] == 1]
+            by_reset = store.sides["rst"][closed].any(axis=1)
+            store.flows["end_reason"][closed] = np.where(by_reset, RESET, CLOSED)
+        store.flows["tick"][slots] = LAST_TICK
+        finished = self.finished
+        store.finished[finished : finished + len(slots)] = slots
+        store.cursor["finished"] = finished + len(slots)
+        store.cursor["tick"] = LAST_TICK
+
+    def ended(self) -> Slots:
+        """Slots of the flows that ended, except those of the second that still goes on."""
+        store = self._memory.store
+        slots = store.finished[: self.finished].copy()
+        late = store.flows["tick"][slots] > store.cursor["tick"]
+        stay = slots[late]
+        store.finished[: len(stay)] = stay
+        store.cursor["finished"] = len(stay)
+        ended: Slots = slots[~late]
         return ended
 
-    def _make_room(self) -> Rows:
-        """Take out what ended; grow if that frees less than a quarter, so that it stays rare."""
-        sweep(self._store)
-        ended = self._take_finished()
-        slots = len(self._store.flows)
-        if self._store.cursor["free"][0] < slots // 4:
-            self._store = grown(self._store)
-            sweep(self._store)
-        return ended
+    def keys(self, slots: Slots) -> dict[str, npt.NDArray[np.generic]]:
+        """What flows are ordered by."""
+        return {name: self._memory.store.flows[name][slots] for name in ORDER}
 
-    def _take_finished(self) -> Rows:
-        store = self._store
-        cursor = store.cursor[0]
-        count, free = int(cursor["finished"]), int(cursor["free"])
-        slots = store.finished[:count].copy()
-        store.free[free : free + count] = slots
-        cursor["free"], cursor["finished"] = free + count, 0
-        return self._copy(slots)
+    def take(self, slots: Slots) -> Rows:
+        """Take flows out; their slots are free then."""
+        rows = self._memory.rows(slots)
+        self._memory.clear(slots)
+        store = self._memory.store
+        free = int(store.cursor["free"][0])
+        store.free[free : free + len(slots)] = slots
+        store.cursor["free"] = free + len(slots)
+        return rows
 
-    def _copy(self, slots: npt.NDArray[np.integer]) -> Rows:
-        store = self._store
-        return Rows(
-            flows=store.flows[slots],
-            sides=store.sides[slots],
-            sizes=store.sizes[slots],
-            payloads=store.payloads[slots],
-            directions=store.directions[slots],
-            gaps=store.gaps[slots],
-        )
+
+def _limits(config: MeterConfig) -> Records:
+    limits = np.zeros(1, LIMITS)
+    for name in ("tcp_idle", "udp_idle", "other_idle", "active", "linger"):
+        limits[f"{name}_ns"] = round(getattr(config, f"{name}_s") * 1e9)
+    if config.semantics == "tstat":
+        limits["tstat"] = 1
+        limits["single_ns"] = 10 * 10**9
+        limits["active_ns"] = FOREVER_NS
+        limits["udp_idle_ns"] = 200 * 10**9
+        limits["linger_ns"] = 0
+    return limits
+
+
+def _order(keys: Sequence[dict[str, npt.NDArray[np.generic]]]) -> npt.NDArray[np.intp]:
+    """Sorts the flows of all shards by tick, first packet, key."""
+    columns = {name: np.concatenate([key[name] for key in keys]) for name in ORDER}
+    order = np.lexsort((columns["first_ns"], columns["tick"]))
+    if _has_ties(columns["tick"][order], columns["first_ns"][order]):
+        order = np.lexsort([columns[name] for name in reversed(ORDER)])
+    return order
+
+
+def _woven(parts: Sequence[Rows], number: npt.NDArray[np.intp]) -> Rows:
+    """Rows of several shards in their common order; ``number`` says whose turn it is."""
+    places = np.argsort(np.argsort(number, kind="stable"), kind="stable")
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns = [column[places] if len(column) else column for column in columns]
+    return Rows(*columns)
+
+
+def _has_ties(*columns: npt.NDArray[np.generic]) -> bool:
+    same = np.ones(max(len(columns[0]) - 1, 0), bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+    return bool(same.any())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowmeter.config import MeterConfig
-from flowmeter.table import flow_table
-from topologies.errors import GstaError
+from flowmeter.stream import flows
+from flowmeter.table import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from flowmeter.capture import CaptureReader
-    from flowmeter.engine import Engine
+    from flowmeter.plugins import FlowPlugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +29,34 @@ class MeterResult:
         Packet records in the captures; each is in exactly one flow or one reject counter.
     rejects
         Packets in no flow, by reason (`reject_table`); counters at 0 are left out.
+    tails
+        Files that break off within a packet, and how.
     """
 
     table: pa.Table
     packets: int
     rejects: dict[str, int]
+    tails: dict[str, str] = field(default_factory=dict)
 
 
 def meter(
-    captures: Sequence[Path] | Path,
+    captures: str | Path | Sequence[str | Path],
     *,
     run_id: str = "",
     network: str = "",
     config: MeterConfig | None = None,
+    plugins: Sequence[FlowPlugin] = (),
 ) -> MeterResult:
-    """Meter capture files that belong together; their packets are merged by time.
+    """Meter capture files that belong together; `flows` keeps no more in memory than it must.
 
     Parameters
     ----------
     captures
-        pcap or pcapng, plain or gzip. The parts of a rotated capture are one network's.
+        pcap or pcapng, plain or compressed. The parts of a rotated capture are one network's.
     run_id, network
         Go into the columns of those names, and into each ``flow_id``.
+    plugins
+        Features of your own, see `flowmeter.plugins`.
 
     Raises
     ------
@@ -60,43 +65,6 @@ def meter(
     InputError, NotFoundError
         A file cannot be read, or is not there.
     """
-    # The compiled core costs half a second to load: only who meters pays for it.
-    from flowmeter.capture import CaptureReader, merged
-    from flowmeter.engine import Engine
-
-    config = config or MeterConfig()
-    paths = [captures] if isinstance(captures, Path) else list(captures)
-    readers = [CaptureReader(path, corrupt=config.corrupt) for path in paths]
-    engine = Engine(config)
-    parts = [rows for batch in merged(readers) for rows in engine.feed(batch)]
-    parts += engine.finish()
-    table = flow_table(parts, run_id=run_id, network=network)
-    rejects = _rejects(engine, readers)
-    packets = engine.packets + sum(reader.tail != "" for reader in readers)
-    in_flows = sum(int(rows.flows["packets"].sum()) for rows in parts)
-    if packets != in_flows + sum(rejects.values()):
-        raise GstaError(
-            f"the flow meter lost count: {packets} packets, {in_flows} in flows, rejected "
-            f"{rejects}; this is a bug, please report it with the capture"
-        )
-    return MeterResult(table=table, packets=packets, rejects=rejects)
-
-
-def reject_table() -> dict[str, str]:
-    """Every reason why a packet is in no flow, and what it means."""
-    from flowmeter.capture import TAILS
-    from flowmeter.dissect import REJECTS
-
-    return dict((*REJECTS[1:], *TAILS))
-
-
-def _rejects(engine: Engine, readers: Sequence[CaptureReader]) -> dict[str, int]:
-    from flowmeter.capture import TAILS
-    from flowmeter.dissect import REJECTS
-
-    counts = {
-        name: int(count) for (name, _), count in zip(REJECTS[1:], engine.rejects[1:], strict=True)
-    }
-    for name, _ in TAILS:
-        counts[name] = sum(reader.tail == name for reader in readers)
-    return {name: count for name, count in counts.items() if count}
+    with flows(captures, run_id=run_id, network=network, config=config, plugins=plugins) as stream:
+        table = in_order(stream.read_all())
+    return MeterResult(table, stream.packets, stream.rejects, stream.tails)

@@ -1,39 +1,53 @@
-"""Meters a run of the launcher, or any capture, into one Parquet file."""
+"""Meters a run of the launcher, or any capture, into one file, flow by flow as they end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Final
 
 from flowmeter.config import MeterConfig
-from flowmeter.metering import meter
+from flowmeter.output.export import Exporter, open_exporter
+from flowmeter.output.files import STANDARD_OUTPUT, FlowWriter, Format, open_writer
+from flowmeter.output.metadata import described
+from flowmeter.output.parquet import Compression
+from flowmeter.sources import Source
+from flowmeter.stream import FlowStream, flows
 from flowmeter.table import flow_schema
-from launcher.rundir import read_manifest
-from topologies.files import replacing, write_json
+from topologies.files import write_json
 
-REPORT_FORMAT = 1
+REPORT_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkReport:
-    """One network's capture: packet records, flows, and rejected packets by reason."""
+    """One network's capture.
+
+    Attributes
+    ----------
+    packets, flows
+        Packet records read, flows written.
+    rejects
+        Packets in no flow, by reason.
+    tails
+        Files that break off within a packet, and how.
+    """
 
     network: str
     packets: int
     flows: int
     rejects: dict[str, int]
+    tails: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class MeterReport:
-    """What `meter_run` wrote: the Parquet file, and per network what is in it."""
+    """What was written: the file (None: only exported), and per network what is in it."""
 
     run_id: str
-    flows_file: Path
+    flows_file: Path | None
     networks: tuple[NetworkReport, ...]
 
     @property
@@ -56,61 +70,122 @@ class MeterReport:
         return total
 
 
-def meter_run(run_dir: Path, out: Path, *, config: MeterConfig | None = None) -> MeterReport:
-    """Meter the captures that a run's manifest names.
+def meter_run(
+    run_dir: Path,
+    out: Path,
+    *,
+    config: MeterConfig | None = None,
+    form: Format | None = None,
+    compression: Compression = "lz4",
+) -> MeterReport:
+    """Meter the captures that a run's manifest names, one network after the other.
 
     Parameters
     ----------
     run_dir
         A run directory as the launcher leaves it.
     out
-        The Parquet file to write; a report is written beside it, as ``NAME.meter.json``.
+        The file to write; a report is written beside it, as ``NAME.meter.json``. ``-`` is standard
+        output, without a report.
+    form, compression
+        As `flowmeter.output.files.open_writer` takes them.
 
     Raises
     ------
     NotFoundError
         No manifest, or a capture that it names is missing.
     InputError
-        The manifest cannot be read as one.
+        The manifest cannot be read as one, or the file's name tells no format.
     CaptureError
         A capture is broken.
     """
+    from launcher.rundir import read_manifest  # its schema takes a while to load
+
     manifest = read_manifest(run_dir)
     networks: dict[str, list[Path]] = {}
     for record in manifest.captures:
         networks.setdefault(record.network, []).append(run_dir / record.file)
-    return _meter(manifest.run_id, networks, out, config or MeterConfig())
+    return _meter(
+        manifest.run_id, networks, out, config or MeterConfig(), form=form, compression=compression
+    )
 
 
-def meter_capture(capture: Path, out: Path, *, config: MeterConfig | None = None) -> MeterReport:
-    """Meter one capture of any origin; writes and raises as `meter_run` does."""
-    return _meter("", {"": [capture]}, out, config or MeterConfig())
+def meter_capture(
+    source: Source,
+    out: Path | None,
+    *,
+    config: MeterConfig | None = None,
+    form: Format | None = None,
+    compression: Compression = "lz4",
+    export: str = "",
+) -> MeterReport:
+    """Meter captures of any origin, or an interface; writes and raises as `meter_run` does.
+
+    Parameters
+    ----------
+    out
+        None: no file.
+    export
+        A collector to send the flows to as well, see `flowmeter.output.export.open_exporter`.
+    """
+    return _meter(
+        "", {"": source}, out, config or MeterConfig(),
+        form=form, compression=compression, export=export,
+    )  # fmt: skip
 
 
 def _meter(
-    run_id: str, networks: Mapping[str, Sequence[Path]], out: Path, config: MeterConfig
+    run_id: str,
+    networks: Mapping[str, Source],
+    out: Path | None,
+    config: MeterConfig,
+    *,
+    form: Format | None,
+    compression: Compression,
+    export: str = "",
 ) -> MeterReport:
-    tables, reports = [flow_schema().empty_table()], []
-    for network, captures in networks.items():
-        result = meter(captures, run_id=run_id, network=network, config=config)
-        tables.append(result.table)
-        reports.append(
-            NetworkReport(network, result.packets, result.table.num_rows, result.rejects)
-        )
-    with replacing(out) as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+    schema = described(flow_schema(config), run_id=run_id, networks=list(networks), config=config)
+    reports = []
+    with ExitStack() as stack:
+        takers: list[FlowWriter | Exporter] = []
+        if out is not None:
+            opened = open_writer(out, schema, form=form, compression=compression)
+            takers.append(stack.enter_context(opened))
+        if export:
+            takers.append(stack.enter_context(open_exporter(export, schema)))
+        for network, source in networks.items():
+            with flows(source, run_id=run_id, network=network, config=config) as stream:
+                rows = _passed_on(stream, takers)
+            reports.append(
+                NetworkReport(network, stream.packets, rows, stream.rejects, stream.tails)
+            )
     report = MeterReport(run_id=run_id, flows_file=out, networks=tuple(reports))
+    if out is not None and out != STANDARD_OUTPUT:
+        _write_report(report, out, config)
+    return report
+
+
+def _passed_on(stream: FlowStream, takers: Sequence[FlowWriter | Exporter]) -> int:
+    """Give every batch to all who take them; how many flows there were."""
+    rows = 0
+    for batch in stream:
+        rows += batch.num_rows
+        for taker in takers:
+            taker.write(batch)
+    return rows
+
+
+def _write_report(report: MeterReport, out: Path, config: MeterConfig) -> None:
     write_json(
         out.with_suffix(".meter.json"),
         {
             "format": REPORT_FORMAT,
-            "run_id": run_id,
+            "run_id": report.run_id,
             "flows_file": out.name,
             "config": asdict(config),
             "packets": report.packets,
             "flows": report.flows,
             "rejects": report.rejects,
-            "networks": [asdict(network) for network in reports],
+            "networks": [asdict(network) for network in report.networks],
         },
     )
-    return report

@@ -19,13 +19,12 @@ from launcher.run import Progress, run_experiment
 from launcher.rundir import read_manifest
 from topologies import Impairments, Topology
 from topologies.document import Document
-from topologies.errors import LabError, MachineError
+from topologies.errors import INTERRUPTED, LabError, MachineError
 from topologies.files import write_text
 
 log = logging.getLogger(__name__)
 
 BACKENDS: Final = ("auto", "docker", "netns")
-INTERRUPTED: Final = 130  # exit code of a command that Ctrl-C ended
 
 
 def run_lab(

@@ -20,7 +20,8 @@ import flowmeter
 import tagger
 from gsta.labs import run_lab, run_summary
 from gsta.order import Order
-from gsta.reporting import Progress, Reporter
+from gsta.reporting import Reporter
+from launcher.run import Progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from launcher.run import Progress
+if TYPE_CHECKING:
+    from launcher.run import Progress
 
-__all__ = ["ConsoleReporter", "Progress", "Reporter"]
+__all__ = ["ConsoleReporter", "Reporter"]
 
 
 class Reporter(Protocol):

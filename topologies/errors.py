@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+
+INTERRUPTED: Final = 130  # exit code of a command that Ctrl-C ended
 
 
 @dataclass(frozen=True, slots=True)

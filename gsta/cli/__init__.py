@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import click
 
-from gsta.cli import analyse, build, check, data, doctor, lab, models
 from gsta.cli.common import Group, interrupt_on_sigterm, set_up_logging
 from gsta.version import __version__
 
+# Where each command is: it loads when it is called, so that none waits for another's libraries.
+COMMANDS = {
+    "doctor": "gsta.cli.doctor:doctor",
+    "check": "gsta.cli.check:check",
+    "schema": "gsta.cli.check:schema",
+    "lab": "gsta.cli.lab:lab",
+    "meter": "gsta.cli.meter:meter",
+    "tag": "gsta.cli.data:tag",
+    "audit": "gsta.cli.data:audit",
+    "dataset": "gsta.cli.data:dataset",
+    "build": "gsta.cli.build:build",
+    "models": "gsta.cli.models:models",
+    "analyse": "gsta.cli.analyse:analyse",
+}
+ABOUT_LABS = ("doctor", "lab", "build")
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=Group, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="gsta")
 @click.option("-q", "--quiet", is_flag=True, help="Only results and errors.")
 @click.option("-v", "--verbose", count=True, help="Tell more on stderr; twice for everything.")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
-def cli(*, quiet: bool, verbose: int, debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, *, quiet: bool, verbose: int, debug: bool) -> None:
     """From a YAML spec to a trained, registered, running Smart Traffic Analyser (STA).
 
     Every option can be set by an environment variable: GSTA_QUIET, GSTA_BUILD_BACKEND, ...
@@ -24,23 +42,10 @@ def cli(*, quiet: bool, verbose: int, debug: bool) -> None:
     """
     set_up_logging(2 if debug else verbose, quiet=quiet)
     interrupt_on_sigterm()
-    lab.sweep()
+    if context.invoked_subcommand in ABOUT_LABS:
+        from gsta.cli.lab import sweep
 
-
-for _command in (
-    doctor.doctor,
-    check.check,
-    check.schema,
-    lab.lab,
-    data.meter,
-    data.tag,
-    data.audit,
-    data.dataset,
-    build.build,
-    models.models,
-    analyse.analyse,
-):
-    cli.add_command(_command)
+        sweep()
 
 
 def main() -> None:

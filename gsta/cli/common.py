@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
@@ -16,9 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gsta.labs import INTERRUPTED
 from gsta.reporting import ConsoleReporter
-from topologies.errors import GstaError, InputError
+from topologies.errors import INTERRUPTED, GstaError, InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PIPE_WIDTH: Final = 160
@@ -81,7 +81,30 @@ def next_step(text: str) -> None:
 
 
 class Group(click.Group):
-    """A command group that turns the project's errors into one message and an exit code."""
+    """A command group that turns the project's errors into one message and an exit code.
+
+    ``commands_at`` says where its commands are, as ``module:name``.
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Their names, in the order of a build."""
+        return list(self._commands_at)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self._commands_at:
+            return None
+        module, name = self._commands_at[cmd_name].split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a user's mistake never shows a traceback (unless ``--debug``)."""

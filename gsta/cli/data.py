@@ -1,4 +1,4 @@
-"""``gsta meter``, ``tag``, ``audit``, ``dataset``: the stages between the lab and the model."""
+"""``gsta tag``, ``audit``, ``dataset``: the stages between the lab and the model."""
 
 from __future__ import annotations
 
@@ -8,42 +8,11 @@ from pathlib import Path
 import click
 
 import audit as auditing
-import flowmeter
 import tagger
-from gsta.cli.common import format_option, next_step, print_records, reporter
-from launcher.rundir import MANIFEST
+from gsta.cli.common import format_option, print_records, reporter
 from topologies.errors import GateError, InputError
 
 PATH = click.Path(path_type=Path)
-
-
-@click.command()
-@click.argument("source", type=PATH)
-@click.option("--out", type=PATH, help="Parquet file to write; default is beside the source.")
-@format_option
-def meter(source: Path, *, out: Path | None, output_format: str) -> None:
-    """Turn the packets of SOURCE (a run directory or a capture) into a table of flows."""
-    out = out or source.with_name(f"{source.name.split('.')[0]}.flows.parquet")
-    is_run = (source / MANIFEST).exists()
-    with reporter().stage("meter"):
-        read = flowmeter.meter_run if is_run else flowmeter.meter_capture
-        report = read(source, out)
-    print_records(
-        [
-            {
-                "network": network.network,
-                "packets": network.packets,
-                "flows": network.flows,
-                "rejected": sum(network.rejects.values()),
-            }
-            for network in report.networks
-        ],
-        output_format,
-        columns=("network", "packets", "flows", "rejected"),
-    )
-    reporter().say(f"flows in {out}")
-    if is_run:
-        next_step(f"gsta tag {source} {out} --out dataset")
 
 
 @click.command()

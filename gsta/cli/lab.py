@@ -22,7 +22,7 @@ from topologies.errors import InputError
 
 
 def sweep() -> None:
-    """Remove what dead launchers left; every command begins with it."""
+    """Remove what dead launchers left; every command about labs begins with it."""
     report = labs.wipe()
     if report.labs:
         reporter().say(f"removed what {len(report.labs)} interrupted lab(s) had left")

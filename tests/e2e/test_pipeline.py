@@ -78,7 +78,11 @@ def test_the_evidence_knows_every_flow_and_agrees_with_the_labels(built: Path) -
     labels = pq.read_table(built / "dataset" / "labels.parquet").to_pylist()
     told = [row for row in labels if row["label"] in CLASSES]
     assert len(told) > 50
-    assert all(row["oracle"] is not None for row in labels)
+    flows = pq.read_table(built / "dataset" / "flows", columns=["flow_id", "protocol"]).to_pylist()
+    # ICMP, which tells of a datagram that came too late, has no socket that evidence could know.
+    with_sockets = {flow["flow_id"] for flow in flows if flow["protocol"] in (6, 17)}
+    nobodys = [row for row in labels if row["flow_id"] in with_sockets and row["oracle"] is None]
+    assert nobodys == []
     assert all(row["label"] == row["oracle"] for row in told)
     assert all(row["rule"] and row["reason"] for row in told)
 

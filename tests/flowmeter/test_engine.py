@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from flowmeter import MeterConfig, capture, dissect, keys, meter, pcap, pcapng, track
-from flowmeter.capture import CaptureReader
+import flowmeter.core
+from flowmeter import MeterConfig, meter
+from flowmeter.core.layout import Records, Rows
 from flowmeter.engine import Engine
-from flowmeter.layout import Records, Rows
-from flowmeter.table import flow_table
+from flowmeter.input import pcap, pcapng
+from flowmeter.input.capture import CaptureReader
+from flowmeter.table import record_batch
 from tests.flowmeter.conftest import (
     Lab,
     Packet,
@@ -37,7 +42,8 @@ def read(lab: Lab, packets: Sequence[Packet]) -> Records:
 
 
 def rows(parts: list[Rows]) -> str:
-    return repr(flow_table(parts, run_id="", network="").to_pylist())
+    """The rows in the order in which they came."""
+    return repr([row for part in parts for row in record_batch(part).to_pylist()])
 
 
 def test_it_grows_with_the_flows_open_at_once(lab: Lab) -> None:
@@ -50,10 +56,12 @@ def test_it_grows_with_the_flows_open_at_once(lab: Lab) -> None:
 
 def test_it_does_not_grow_with_flows_that_ended(lab: Lab) -> None:
     packets = read(lab, crowd(100, 200, gap_s=61))
-    engine = Engine(MeterConfig(), slots=512)
-    ended = engine.feed(packets)
-    assert len(engine._store.flows) == 512
-    assert sum(len(part.flows) for part in [*ended, *engine.finish()]) == 20_000
+    engine = Engine(MeterConfig(), slots=8192)
+    ended = 0
+    for at in range(0, len(packets), 100):
+        ended += sum(len(part.flows) for part in engine.feed(packets[at : at + 100]))
+    assert engine.slots == 8192
+    assert ended + sum(len(part.flows) for part in engine.finish()) == 20_000
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -88,13 +96,55 @@ def test_every_loop_is_compiled_once_and_in_integers(lab: Lab) -> None:
     meter(lab.file(pcap_bytes(packets)))
     meter(lab.file(pcapng_bytes(packets)))
     meter([lab.file(pcap_bytes(packets), name) for name in ("a", "b")])
-    loops = [
-        loop
-        for module in (pcap, pcapng, dissect, keys, track, capture)
+    names = [module.name for module in pkgutil.iter_modules(flowmeter.core.__path__)]
+    core = [importlib.import_module(f"flowmeter.core.{name}") for name in names]
+    loops = {
+        id(loop): loop
+        for module in (pcap, pcapng, *core)
         for loop in vars(module).values()
         if getattr(loop, "signatures", None)
-    ]
+    }.values()
     assert len(loops) > 5
     for loop in loops:
         (signature,) = loop.signatures
-        assert not any(str(kind).startswith("float") for kind in signature), loop
+        for kind, parameter in zip(
+            signature, inspect.signature(loop.py_func).parameters.values(), strict=True
+        ):
+            meant = parameter.annotation == "float"
+            assert str(kind).startswith("float") == meant, (loop, parameter)
+
+
+@pytest.mark.parametrize("threads", [3, 4])
+def test_shards_change_nothing(lab: Lab, threads: int) -> None:
+    packets = read(lab, crowd(300, 12, gap_s=25))
+    one, many = Engine(MeterConfig(), slots=64), Engine(MeterConfig(threads=threads), slots=64)
+    parts, shared = [], []
+    for at in range(0, len(packets), 500):
+        parts += one.feed(packets[at : at + 500].copy())
+        shared += many.feed(packets[at : at + 500].copy())
+    assert rows([*shared, *many.finish()]) == rows([*parts, *one.finish()])
+
+
+def test_flows_leave_when_they_have_ended(lab: Lab) -> None:
+    """By whole second of the capture's clock, then first packet."""
+    engine = Engine(MeterConfig(udp_idle_s=10))
+    packets = read(lab, crowd(2500, 3, gap_s=8))
+    assert list(engine.feed(packets)) == []
+    ended = Rows(
+        *map(
+            np.concatenate,
+            zip(*engine.advance(int(packets["time_ns"][-1]) + 12 * 10**9), strict=True),
+        )
+    )
+    assert len(ended.flows) == 2500
+    assert set(ended.flows["end_reason"].tolist()) == {1}
+    assert list(engine.finish()) == []
+
+
+def test_time_that_passes_without_packets_ends_only_what_is_idle(lab: Lab) -> None:
+    packets = read(lab, crowd(5, 2, gap_s=8))
+    engine = Engine(MeterConfig(udp_idle_s=10))
+    assert list(engine.feed(packets)) == []
+    assert list(engine.advance(int(packets["time_ns"][-1]) + 9 * 10**9)) == []
+    (left,) = engine.finish()
+    assert left.flows["end_reason"].tolist() == [4] * 5

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,7 @@ from tests.flowmeter.conftest import (
     udp,
     up,
 )
+from tests.flowmeter.frames import packed
 
 IPS = [
     ip_packet(CLIENT, SERVER, 6, tcp("S", 1)),
@@ -135,36 +138,66 @@ FILES = {
 def test_identical_rows(lab: Lab, name: str) -> None:
     expected = lab.meter(PACKETS)
     assert (expected.packets, expected.table.num_rows, expected.rejects) == (4, 2, {})
-    for file in (name, f"{name}.gz"):
-        result = meter(lab.file(FILES[name], file))
+    for file in (name, f"{name}.gz", f"{name}.zst"):
+        result = meter(packed(lab, FILES[name], file))
         assert result.rejects == {}
         assert exact(result) == exact(expected)
 
 
-def test_gzip_members_follow_each_other(lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["gz", "zst"])
+def test_packed_files_follow_each_other(lab: Lab, kind: str) -> None:
     data = pcap_bytes(PACKETS)
-    first, second = lab.file(data[:100], "a.gz"), lab.file(data[100:], "b.gz")
-    joined = lab.folder / "joined.pcap.gz"
-    joined.write_bytes(first.read_bytes() + second.read_bytes())
-    assert meter(joined).packets == 4
+    parts = [packed(lab, part, f"part.{kind}").read_bytes() for part in (data[:100], data[100:])]
+    notes = b"\x5a\x2a\x4d\x18\x03\0\0\0abc" if kind == "zst" else b""  # a frame without data
+    joined = lab.folder / f"joined.pcap.{kind}"
+    joined.write_bytes(notes + parts[0] + notes + parts[1] + notes)
+    result = meter(joined)
+    assert (result.packets, result.rejects) == (4, {})
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_pipe(lab: Lab, packed: bool) -> None:
-    file = lab.file(pcap_bytes(PACKETS), "pipe.pcap.gz" if packed else "pipe.pcap")
-    reading, writing = os.pipe()
+def trickle(data: bytes, writing: int) -> threading.Thread:
+    """Write byte by byte: the reader must cope with the shortest reads."""
 
     def write() -> None:
         with os.fdopen(writing, "wb", buffering=0) as stream:
-            for byte in file.read_bytes():  # the reader must cope with the shortest reads
+            for byte in data:
                 stream.write(bytes([byte]))
 
     thread = threading.Thread(target=write)
     thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("name", ["pipe.pcap", "pipe.pcap.gz", "pipe.pcap.zst", "pipe.pcapng"])
+def test_a_pipe(lab: Lab, name: str) -> None:
+    data = pcapng_bytes(PACKETS) if name.endswith("ng") else pcap_bytes(PACKETS)
+    reading, writing = os.pipe()
+    thread = trickle(packed(lab, data, name).read_bytes(), writing)
     result = meter(Path(f"/dev/fd/{reading}"))
     thread.join()
     os.close(reading)
     assert result.packets == 4
+
+
+PRINTS = """
+import sys
+from pathlib import Path
+from flowmeter.input.capture import CaptureReader
+reader = CaptureReader(Path("-"))
+try:
+    print(sum(len(batch) for batch in reader.batches()), reader.tail)
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["in.pcap", "in.pcap.gz", "in.pcap.zst"])
+def test_standard_input(lab: Lab, name: str) -> None:
+    data = packed(lab, pcap_bytes(PACKETS), name).read_bytes()
+    for given, said in ((data, "4 \n"), (b"hello", "standard input: byte 0: expected a pcap or")):
+        command = [sys.executable, "-c", PRINTS]
+        done = subprocess.run(command, input=given, capture_output=True, check=True)
+        assert done.stdout.decode().startswith(said)
 
 
 def test_parts_of_a_capture_merge_by_time(lab: Lab) -> None:

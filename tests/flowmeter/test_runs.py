@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from flowmeter import MeterConfig, flow_schema, meter, meter_run
+from flowmeter import MeterConfig, flow_schema, meter, meter_capture, meter_run
 from launcher.records import CaptureRecord, Manifest
 from tests.flowmeter.conftest import down, pcap_bytes, tcp, udp, up
 from topologies.errors import CaptureError, InputError, NotFoundError
@@ -50,7 +51,9 @@ def run(tmp_path: Path) -> Path:
 def test_flows_of_every_network(run: Path, tmp_path: Path) -> None:
     report = meter_run(run, tmp_path / "out" / "flows.parquet")
     table = pq.read_table(report.flows_file)
-    assert table.schema.equals(flow_schema(), check_metadata=True)
+    assert table.schema.equals(flow_schema())
+    told = table.schema.metadata
+    assert (told[b"run_id"], json.loads(told[b"networks"])) == (b"r1", ["clients", "servers"])
     assert set(table.column("run_id").to_pylist()) == {"r1"}
     assert table.column("network").to_pylist() == ["clients", "clients", "servers"]
     assert len(set(table.column("flow_id").to_pylist())) == 3
@@ -70,12 +73,40 @@ def test_the_report_beside_it(run: Path, tmp_path: Path) -> None:
         "packets": 1,
         "flows": 0,
         "rejects": {"truncated_tail": 1},
+        "tails": {str(truncated): "truncated_tail"},
     }
 
 
 def test_the_same_run_gives_the_same_file(run: Path, tmp_path: Path) -> None:
-    first, second = (meter_run(run, tmp_path / name).flows_file for name in ("a", "b"))
-    assert first.read_bytes() == second.read_bytes()
+    files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for file in files:
+        meter_run(run, file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_other_formats(run: Path, tmp_path: Path) -> None:
+    meter_run(run, tmp_path / "flows.jsonl")
+    lines = (tmp_path / "flows.jsonl").read_text().splitlines()
+    assert [json.loads(line)["network"] for line in lines] == ["clients", "clients", "servers"]
+    with pytest.raises(InputError, match="a name that ends with"):
+        meter_run(run, tmp_path / "flows")
+    assert not (tmp_path / "flows").exists()
+
+
+def test_captures_of_one_point_are_merged(run: Path, tmp_path: Path) -> None:
+    captures = [run / "captures" / f"{network}.pcap" for network in TRAFFIC]
+    report = meter_capture(captures, tmp_path / "flows.csv")
+    assert (report.packets, report.flows) == (4, 2)
+
+
+def test_flows_can_be_exported_and_not_kept(run: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(10)
+        url = f"ipfix://127.0.0.1:{collector.getsockname()[1]}"
+        report = meter_capture(run / "captures/clients.pcap", None, export=url)
+        versions = [int.from_bytes(collector.recv(2000)[:2]) for _ in range(2)]
+    assert (report.flows, report.flows_file, versions) == (2, None, [10, 10])
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -36,10 +37,14 @@ def test_commands_are_found_in_the_readme() -> None:
     assert {"doctor", "check", "lab run", "build", "analyse"} <= set(COMMANDS)
 
 
-def _all_commands(group: object, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _all_commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = []
-    for name, command in getattr(group, "commands", {}).items():
-        found += [(*prefix, name), *_all_commands(command, (*prefix, name))]
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found.append((*prefix, name))
+        if isinstance(command, click.Group):
+            found += _all_commands(command, (*prefix, name))
     return found
 
 

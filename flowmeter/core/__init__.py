@@ -1,0 +1,1 @@
+"""The compiled core: frames to packets, packets to flows."""

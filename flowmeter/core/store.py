@@ -1,0 +1,206 @@
+"""The open flows: arrays that the compiled loops work on, and how they grow.
+
+Arrays that grow lie in anonymous memory maps: growing moves pages instead of copying them, and rows
+never used cost no memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flowmeter.core.layout import (
+    FIRST_PAYLOADS,
+    FLOW,
+    RECENT,
+    SEGMENT,
+    SIDE,
+    Indexed,
+    Records,
+    Rows,
+    Slots,
+)
+
+WHEEL_TICKS: Final = 1024
+TICK_NS: Final = 10**9
+MOST_SEGMENTS: Final = 256  # remembered for one side of a flow
+SPARE_SEGMENTS: Final = MOST_SEGMENTS + 2  # more than one packet can use up
+
+ROWS: Final = ("flows", "sides", "words", "gaps", "payloads")  # arrays with a row for each slot
+
+CURSOR: Final = np.dtype(
+    [
+        ("free", "i8"),
+        ("finished", "i8"),
+        ("free_segment", "i8"),
+        ("spare_segments", "i8"),
+        ("clock_ns", "i8"),
+        ("turn_ns", "i8"),  # when the wheel is to turn next
+        ("tick", "i8"),  # whole seconds of the capture's clock; -1: no packet yet
+    ],
+    align=True,
+)
+
+LIMITS: Final = np.dtype(
+    [
+        ("tcp_idle_ns", "i8"),
+        ("udp_idle_ns", "i8"),
+        ("other_idle_ns", "i8"),
+        ("active_ns", "i8"),
+        ("linger_ns", "i8"),
+        ("single_ns", "i8"),  # Tstat's: flows of one packet
+        ("tstat", "i8"),  # 1: Tstat's rules
+    ],
+    align=True,
+)
+
+
+class Store(NamedTuple):
+    """What the compiled loops see."""
+
+    table: Slots  # slot of the flow at this hash position, -1: empty
+    flows: Indexed  # FLOW [slots]
+    sides: Indexed  # SIDE [slots, 2]
+    words: npt.NDArray[np.uint32]  # [slots, N], see Rows
+    gaps: npt.NDArray[np.float32]
+    payloads: npt.NDArray[np.int32]  # [slots, FIRST_PAYLOADS]
+    segments: Indexed  # SEGMENT
+    wheel: Slots  # first slot of each place of the timer wheel
+    free: Slots  # stack of slots to use
+    finished: Slots  # stack of slots whose flow has ended
+    cursor: Indexed  # CURSOR [1]
+    limits: Indexed  # LIMITS [1]
+
+
+class Growing:
+    """An array whose first axis can grow in place."""
+
+    def __init__(self, rows: int, dtype: np.dtype[np.generic], shape: tuple[int, ...] = ()) -> None:
+        self._dtype, self._shape = dtype, shape
+        self._row_bytes = int(dtype.itemsize * np.prod(shape, dtype=np.int64))
+        self._memory = mmap.mmap(
+            -1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+
+    def array(self) -> npt.NDArray[np.generic]:
+        """The array; drop it, and every view of it, before `grow`."""
+        return np.frombuffer(self._memory, self._dtype).reshape(-1, *self._shape)
+
+    def raw(self) -> npt.NDArray[np.uint32]:
+        """The rows as words of 32 bits."""
+        return np.frombuffer(self._memory, np.uint32).reshape(-1, self._row_bytes // 4)
+
+    def grow(self, rows: int) -> None:
+        """Make room for ``rows`` in all; new rows are zeros."""
+        self._memory.resize(rows * self._row_bytes)
+
+
+@dataclass
+class Memory:
+    """Owns the arrays of a `Store`.
+
+    Attributes
+    ----------
+    store
+        The current arrays. `grow_flows` and `grow_segments` replace them; keep no other reference.
+    """
+
+    slots: int
+    sequence: int
+    limits: Records
+    recent: bool = False
+    store: Store = field(init=False)
+
+    def __post_init__(self) -> None:
+        segments = 4 * SPARE_SEGMENTS
+        self._growing = {
+            "flows": Growing(self.slots, FLOW),
+            "sides": Growing(self.slots, SIDE, (2,)),
+            "words": Growing(self.slots, np.dtype(np.uint32), (self.sequence,)),
+            "gaps": Growing(self.slots, np.dtype(np.float32), (self.sequence,)),
+            "payloads": Growing(self.slots, np.dtype(np.int32), (FIRST_PAYLOADS,)),
+            "segments": Growing(segments, SEGMENT),
+            "free": Growing(self.slots, np.dtype(np.int32)),
+            "finished": Growing(self.slots, np.dtype(np.int32)),
+            "recent": Growing(self.slots if self.recent else 1, RECENT),
+        }
+        cursor = np.zeros(1, CURSOR)
+        cursor["tick"] = -1
+        cursor["free_segment"] = -1
+        self.store = Store(
+            table=np.full(2 * self.slots, -1, np.int32),
+            wheel=np.full(WHEEL_TICKS, -1, np.int32),
+            cursor=cursor,
+            limits=self.limits,
+            **self._arrays(),
+        )
+        self._add_free(0)
+        self._add_segments(0)
+
+    @property
+    def recent_rows(self) -> Records:
+        """RECENT [slots], if asked for."""
+        return self._growing["recent"].array()  # type: ignore[return-value]
+
+    def grow_flows(self) -> None:
+        """Twice the slots; the hash table is empty and must be rebuilt."""
+        before, self.slots = self.slots, 2 * self.slots
+        self._grow((*ROWS, "free", "finished"), self.slots)
+        if self.recent:
+            self._growing["recent"].grow(self.slots)
+        self.store = self.store._replace(table=np.full(2 * self.slots, -1, np.int32))
+        self._add_free(before)
+
+    def grow_segments(self) -> None:
+        """Twice the segments."""
+        before = len(self.store.segments)
+        self._grow(("segments",), 2 * before)
+        self._add_segments(before)
+
+    def clear(self, slots: Slots) -> None:
+        """Make slots what the core expects of free ones: all zeros."""
+        for name in (*ROWS, "recent") if self.recent else ROWS:
+            self._growing[name].raw()[slots] = 0
+
+    def rows(self, slots: Slots) -> Rows:
+        """A copy of what is in these slots."""
+        taken: dict[str, Any] = {}
+        for name in ROWS:
+            # As plain words: taking records one by one is slow.
+            array = getattr(self.store, name)
+            raw = np.take(self._growing[name].raw(), slots, axis=0)
+            taken[name] = raw.view(array.dtype).reshape(len(slots), *array.shape[1:])
+        recent = self.recent_rows[slots if self.recent else slots[:0]]
+        return Rows(recent=recent, **taken)
+
+    def _grow(self, names: tuple[str, ...], rows: int) -> None:
+        without: dict[str, Any] = dict.fromkeys(self._named())
+        self.store = self.store._replace(**without)
+        for name in names:
+            self._growing[name].grow(rows)
+        self.store = self.store._replace(**self._arrays())
+
+    def _named(self) -> tuple[str, ...]:
+        return tuple(name for name in self._growing if name != "recent")
+
+    def _arrays(self) -> dict[str, Any]:
+        return {name: self._growing[name].array() for name in self._named()}
+
+    def _add_free(self, first: int) -> None:
+        """Put the slots from ``first`` on under the free ones, the lowest to be used first."""
+        store, count = self.store, self.slots - first
+        free = int(store.cursor["free"][0])
+        store.free[count : count + free] = store.free[:free].copy()
+        store.free[:count] = np.arange(self.slots - 1, first - 1, -1)
+        store.cursor["free"] = free + count
+
+    def _add_segments(self, first: int) -> None:
+        segments, cursor = self.store.segments, self.store.cursor
+        segments["next"][first:-1] = np.arange(first + 1, len(segments))
+        segments["next"][-1] = cursor["free_segment"][0]
+        cursor["free_segment"] = first
+        cursor["spare_segments"] += len(segments) - first

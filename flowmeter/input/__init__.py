@@ -1,0 +1,1 @@
+"""Captures: files in every format, pipes, live interfaces."""
