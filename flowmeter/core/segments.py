@@ -15,13 +15,13 @@ import numpy as np
 
 from flowmeter.core.jit import helper
 from flowmeter.core.layout import Indexed, Int, Record
+from flowmeter.core.store import MOST_SEGMENTS
 
 IN_SEQUENCE, RTO, FAST, REORDERED, DUPLICATE = 0, 1, 2, 3, 4
 WINDOW_PROBE, UNNEEDED_RTO, UNNEEDED_FAST, UNKNOWN = 5, 6, 7, 8
 # Results of `send`: the count of bytes seen before is shifted above these bits.
 LATE, FIRST_SEEN, LAST_SEEN = 1, 2, 4
 SHIFT = 3
-MOST_SEGMENTS = 256
 
 RTO_LEAST_NS, RTT_LEAST_NS = 100_000_000, 1_000_000
 RTO_UNKNOWN_NS, RTT_UNKNOWN_NS = 500_000_000, 5_000_000

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from flowmeter.core.jit import helper
-from flowmeter.core.layout import C2S, S2C, Indexed, Int, Record
+from flowmeter.core.layout import C2S, OPT_SACK, S2C, Indexed, Int, Record
 from flowmeter.core.segments import FIRST_SEEN, LAST_SEEN, LATE, SHIFT, acknowledge, send
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
-OPT_SACK = 16
 MASK32 = 0xFFFFFFFF
 MOST_SCALE = 14  # RFC 7323: a larger shift counts as this
 

@@ -10,20 +10,32 @@ import numpy as np
 
 from flowmeter.core.hashing import find, forget
 from flowmeter.core.jit import compiled, helper
-from flowmeter.core.layout import C2S, S2C, Indexed, Int, Integers, Record, Records, Slots
+from flowmeter.core.layout import (
+    ACTIVE,
+    C2S,
+    CLOSED,
+    IDLE,
+    LATER_FRAGMENT,
+    RESET,
+    REUSED,
+    S2C,
+    Indexed,
+    Int,
+    Integers,
+    Record,
+    Records,
+    Slots,
+)
 from flowmeter.core.rejects import OUTSIDE_SEMANTICS
 from flowmeter.core.segments import release
-from flowmeter.core.store import Store
+from flowmeter.core.store import SPARE_SEGMENTS, TICK_NS, Store
 from flowmeter.core.tcp import add_tcp
 from flowmeter.core.update import add_packet
-from flowmeter.core.wheel import TICK_NS, arm, disarm, due_tick, patience, rearm
+from flowmeter.core.wheel import arm, disarm, due_tick, patience, rearm
 
 TCP, UDP = 6, 17
 SYN, RST, ACK = 2, 4, 16
-LATER_FRAGMENT = 2
 SAME, FRESH, CONTINUED, OUTSIDE = 0, 1, 2, 3
-IDLE, ACTIVE, CLOSED, REUSED, RESET = 1, 2, 3, 6, 7
-SPARE_SEGMENTS = 258
 
 
 @compiled

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from flowmeter.core.jit import helper
-from flowmeter.core.layout import Int, Record
+from flowmeter.core.layout import (
+    QUIC_LONG,
+    TLS_CLIENT_HELLO,
+    TLS_DATA,
+    TLS_SERVER_HELLO,
+    Int,
+    Record,
+)
 
 IDLE_GAP_NS = 5_000_000_000
 BURST_GAP_NS = 1_000_000_000
-TLS_CLIENT_HELLO, TLS_SERVER_HELLO, TLS_DATA, QUIC_LONG = 1, 2, 4, 5
 
 
 @helper

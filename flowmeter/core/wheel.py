@@ -11,8 +11,7 @@ import numpy as np
 
 from flowmeter.core.jit import helper
 from flowmeter.core.layout import Indexed, Int, Record, Slots
-
-TICK_NS = 1_000_000_000
+from flowmeter.core.store import TICK_NS
 
 
 @helper
