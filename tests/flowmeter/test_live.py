@@ -129,12 +129,16 @@ def test_an_interface_that_goes_away(namespace: Path, caplog: pytest.LogCaptureF
 
     def traffic() -> None:
         send(4)
+        deadline = time.monotonic() + PATIENCE_S
+        while stream.packets < 4 and time.monotonic() < deadline:  # the kernel drops what waits
+            time.sleep(0.01)
         with IPRoute() as ip:
             ip.link("del", index=socket.if_nametoindex("eth0"))
 
     interface = Interface("eth0", filter="udp", started=in_background(traffic, namespace))
     with namespaces.entered(namespace):
-        table = flows(interface).read_all()
+        stream = flows(interface)
+        table = stream.read_all()
     assert table["c2s_packets"].to_pylist() == [4]
     assert "the capture on eth0 ended early" in caplog.text
 
