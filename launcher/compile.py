@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from launcher.activities import ActivityKind, ServiceKind, catalogue, services
+from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
 from launcher.plan import Endpoint, LabPlan, RunPlan, ServicePlan, SessionPlan
 from launcher.schedule import session_starts
@@ -50,7 +52,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if checked.problems:
         raise InputError(checked.problems)
     topology = document.model
-    lab = lab_plan(topology)
+    lab = replace(lab_plan(topology), needs=_needs(topology, checked))
     endpoints = _endpoints(topology, lab)
     planned_services = tuple(
         ServicePlan(
@@ -77,6 +79,14 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
             for number, draft in enumerate(sessions)
         ),
     )
+
+
+def _needs(topology: Topology, checked: _Checked) -> tuple[Need, ...]:
+    kinds: list[ServiceKind | ActivityKind[Any]] = [
+        *(checked.service_kinds[service.kind] for service in topology.services.values()),
+        *(checked.kinds[activity.kind] for activity in topology.activities.values()),
+    ]
+    return tuple(sorted({need for kind in kinds for need in kind.needs}))
 
 
 class _Draft(BaseModel, frozen=True, arbitrary_types_allowed=True):

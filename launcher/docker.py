@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from launcher import engine, namespaces, remains
+from launcher import engine, namespaces, needs, remains
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
@@ -150,7 +150,9 @@ class DockerBackend:
 
 def ensure_images(client: DockerClient, plan: LabPlan) -> Mapping[str, str]:
     """Build what the plan's hosts need; the image id of each role."""
-    return {role: ensure_image(client, role) for role in sorted({n.image for n in plan.nodes})}
+    packages = needs.packages(plan.needs)
+    roles = sorted({node.image for node in plan.nodes})
+    return {role: ensure_image(client, role, packages) for role in roles}
 
 
 class Starter:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher import cgroups, namespaces, remains, rootless
+from launcher import cgroups, namespaces, needs, remains, rootless
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
@@ -54,6 +54,7 @@ class NetnsBackend:
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the namespace name of each host."""
+        needs.require(plan.needs)
         self._plan, self._run_dir = plan, run_dir
         made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
         self._groups, self.notes = made.hosts, made.notes
@@ -166,7 +167,8 @@ class LabProcess:
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return {"HOME": "/nonexistent", "LANG": "C.UTF-8", **kept}
+    path = needs.program_path(kept.get("PATH"))
+    return {"HOME": "/nonexistent", "LANG": "C.UTF-8", **kept, "PATH": path}
 
 
 def _hosts_file(plan: LabPlan) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from launcher.activities.kind import Need
 from topologies import Impairments, Limits
 
 
@@ -57,6 +58,7 @@ class LabPlan:
     segments: tuple[Segment, ...]
     nodes: tuple[Node, ...]
     captures: tuple[str, ...]
+    needs: tuple[Need, ...] = ()  # of all kinds that the topology names
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""

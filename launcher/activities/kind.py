@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,13 +17,32 @@ Category = Literal[
     "interactive",
     "infrastructure",
     "mail",
+    "messaging",
+    "voip",
+    "database",
+    "iot",
+    "games",
+    "tunnel",
     "cryptomining",
     "attack",
 ]
+BackendName = Literal["netns", "docker"]
 Protocol = Literal["tcp", "udp", "any"]
 Value = str | int | float | bool | None | list[str]
 Drawn = tuple[str, dict[str, Value]]
 """A variant and the session's parameters: what its program gets, and what the journal keeps."""
+
+
+class Need(NamedTuple):
+    """What a kind's programs use beyond Python and its standard library.
+
+    One of ``command`` (found in the path) and ``module`` (importable by the programs' Python) is
+    set; ``package`` is the Debian package that has it, which hosts of the Docker back end get.
+    """
+
+    package: str
+    command: str = ""
+    module: str = ""
 
 
 class Params(BaseModel):
@@ -58,6 +77,13 @@ class ActivityKind(Generic[ParamsT]):
         event, ``effect``, means.
     evidence_children
         Whether its program starts others, whose flows are the activity's too.
+    wire
+        tshark display filter, by variant or one for all, that some packet of each session
+        matches: that the protocol is what the kind says. Empty: held by tests of its own.
+    needs
+        What its client uses.
+    backends
+        Where it runs.
     """
 
     kind: str
@@ -72,11 +98,18 @@ class ActivityKind(Generic[ParamsT]):
     attack_technique: str | None = None
     effect: str | None = None
     evidence_children: bool = False
+    wire: str | Mapping[str, str] = ""
+    needs: tuple[Need, ...] = ()
+    backends: tuple[BackendName, ...] = ("netns", "docker")
+
+    def wire_filter(self, variant: str) -> str:
+        """The tshark display filter of a variant."""
+        return self.wire if isinstance(self.wire, str) else self.wire[variant]
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceKind:
-    """One kind of server: its program, usual ports and what may be set."""
+    """One kind of server: its program, usual ports, what may be set and what it uses."""
 
     kind: str
     summary: str
@@ -84,6 +117,7 @@ class ServiceKind:
     ports: tuple[int, ...]
     protocol: Protocol
     params: type[Params] = NoParams
+    needs: tuple[Need, ...] = ()
 
 
 def heavy(rng: Random, median: float, sigma: float, low: float, high: float) -> int:

@@ -65,6 +65,7 @@ KIND = ActivityKind(
     malicious=True,
     attack_technique="T1496",
     effect="the pool accepted at least one share",
+    wire="tcp.port == 3333 && tcp.len > 0 || tls.handshake",
 )
 SERVICE = ServiceKind(
     kind="pool",

@@ -69,6 +69,17 @@ class Service:
         self.address: str = config["address"]
         self.ports: list[int] = list(config["ports"])
         self.params: dict[str, Any] = config.get("params") or {}
+        self.stopping = False
+        self._at_end: list[Callable[[], object]] = []
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Have something done when the server is told to end; the last said is done first."""
+        self._at_end.append(action)
+
+    def end(self) -> None:
+        """Do what is to be done at the end."""
+        while self._at_end:
+            self._at_end.pop()()
 
 
 class Session:
@@ -159,12 +170,20 @@ async def _run_server(serve: Callable[[Service], Awaitable[None]], service: Serv
     import asyncio
 
     stop = asyncio.Event()
+
+    def stopped() -> None:
+        service.stopping = True
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(service)
-    emit("ready", ports=service.ports)
-    await stop.wait()
-    emit("end")
+        asyncio.get_running_loop().add_signal_handler(number, stopped)
+    try:
+        await serve(service)
+        emit("ready", ports=service.ports)
+        await stop.wait()
+        emit("end")
+    finally:
+        service.end()
     # Whatever is still open ends with the process, as when a daemon is stopped.
     os._exit(0)
 

@@ -1,0 +1,58 @@
+"""What the kinds of a lab use of the machine: checked before anything is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Final
+
+from launcher.activities.kind import Need
+from topologies.errors import MachineError
+
+SYSTEM_FOLDERS: Final = "/usr/local/sbin:/usr/sbin:/sbin:/usr/games"  # often not in a user's path
+
+
+def program_path(path: str | None = None) -> str:
+    """The path that lab programs get: this process's, and where daemons are."""
+    return f"{path or os.environ.get('PATH', os.defpath)}:{SYSTEM_FOLDERS}"
+
+
+def missing(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Those that this machine lacks."""
+    return tuple(need for need in needs if not _is_here(need))
+
+
+def require(needs: Iterable[Need]) -> None:
+    """Raise `MachineError` that names everything that hosts without an image lack."""
+    lacking = missing(needs)
+    if not lacking:
+        return
+    commands = [need for need in lacking if need.command]
+    modules = [need for need in lacking if need.module]
+    what = [
+        *(f"the program {need.command}" for need in commands),
+        *(f"the Python module {need.module}" for need in modules),
+    ]
+    remedies = []
+    if commands:
+        packages = " ".join(sorted({need.package for need in commands}))
+        remedies.append(f"apt-get install --no-install-recommends {packages}")
+    if modules:
+        remedies.append("pip install 'gsta[lab]'")
+    raise MachineError(
+        f"the topology's activities use {', '.join(what)}, which this machine does not have",
+        remedy=f"{'; '.join(remedies)}; or use the docker back end, whose images have them",
+    )
+
+
+def packages(needs: Iterable[Need]) -> tuple[str, ...]:
+    """Debian packages that an image needs."""
+    return tuple(sorted({need.package for need in needs}))
+
+
+def _is_here(need: Need) -> bool:
+    if need.command:
+        return shutil.which(need.command, path=program_path()) is not None
+    return find_spec(need.module) is not None

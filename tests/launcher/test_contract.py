@@ -1,0 +1,35 @@
+"""One contract for every kind of activity: played in a lab of two hosts, and looked at on the wire.
+
+Every variant runs once as a user's session against the real service, by the back end itself. Then
+the journal says that it went well, the evidence who owns its flows, and tshark what was spoken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from launcher.activities import catalogue
+from tests.launcher.contract import Contract, faults, played
+
+DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+NETNS = pytest.param("netns", marks=pytest.mark.lab)
+KINDS = sorted(catalogue())
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=[NETNS, DOCKER])
+def contract(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Contract:
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    names = [name for name in KINDS if request.param in catalogue()[name].backends]
+    return played(names, backend=request.param, folder=folder)
+
+
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_does_what_it_says(contract: Contract, name: str) -> None:
+    if contract.backend not in catalogue()[name].backends:
+        pytest.skip(f"{name} does not run on {contract.backend}")
+    assert faults(contract, name) == []
