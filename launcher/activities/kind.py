@@ -80,6 +80,9 @@ class ActivityKind(Generic[ParamsT]):
     wire
         tshark display filter, by variant or one for all, that some packet of each session
         matches: that the protocol is what the kind says. Empty: held by tests of its own.
+    untracked
+        Variants whose packets the kernel's connection tracking takes for no flow, so that it has no
+        evidence of them: ARP, TCP segments that can begin no connection.
     needs
         What its client uses.
     backends
@@ -99,6 +102,7 @@ class ActivityKind(Generic[ParamsT]):
     effect: str | None = None
     evidence_children: bool = False
     wire: str | Mapping[str, str] = ""
+    untracked: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     backends: tuple[BackendName, ...] = ("netns", "docker")
 

@@ -114,7 +114,10 @@ class Session:
 
     def rest(self, scale: float = 1.0) -> bool:
         """Think; False, at once, when the session would be over before the thought is."""
-        wait_s = scale * self.think_s()
+        return self.rest_s(scale * self.think_s())
+
+    def rest_s(self, wait_s: float) -> bool:
+        """Wait this long; False, at once, when the session would be over before."""
         if wait_s >= self.left_s():
             return False
         time.sleep(wait_s)

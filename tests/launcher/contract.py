@@ -61,13 +61,17 @@ class Contract:
         return path.read_text(errors="replace")[-1_000:]
 
     def owned(self, session: ActivityRecord) -> bool:
-        """Whether the kernel saw the session open a flow."""
-        return session.id in self._flows
+        """Whether the kernel saw the session open a flow, if it can see such flows."""
+        untracked = session.variant in catalogue()[session.kind].untracked
+        return untracked or session.id in self._flows
 
     def on_the_wire(self, session: ActivityRecord) -> bool:
         """Whether tshark finds the protocol of the session in the session's own flows."""
+        kind = catalogue()[session.kind]
         mine = self._flows.get(session.id, set())
-        seen = self._matching(session.kind, catalogue()[session.kind].wire_filter(session.variant))
+        seen = self._matching(session.kind, kind.wire_filter(session.variant))
+        if session.variant in kind.untracked:
+            return bool(seen)
         return any(flow in mine or flow[0] not in {TCP, UDP} for flow in seen)
 
     def _matching(self, name: str, wire: str) -> set[tuple[int, int]]:
@@ -186,6 +190,9 @@ def main() -> None:
             for name in names:
                 wrong = faults(contract, name)
                 sys.stdout.write(f"{backend} {name}: {'; '.join(wrong) or 'ok'}\n")
+                for session in contract.sessions(name):
+                    if session.effect is not None:
+                        sys.stdout.write(f"    {session.variant}: {session.effect}\n")
 
 
 if __name__ == "__main__":
