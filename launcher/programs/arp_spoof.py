@@ -43,7 +43,7 @@ class Spoofer:
 
     def _interface(self) -> str:
         """The interface that has our address."""
-        for _, name in socket.if_nameindex():
+        for name in (name for _, name in socket.if_nameindex() if name != "lo"):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
                 try:

@@ -62,8 +62,8 @@ def touch(session: Session, port: int) -> None:
 
 
 def reset_on_close(sock: Any, *, share: float, rng: random.Random) -> None:
-    """Make some sockets end with RST instead of FIN."""
-    if rng.random() < share:
+    """Make some sockets end with RST instead of FIN; None is one that has ended already."""
+    if rng.random() < share and sock is not None:
         with contextlib.suppress(OSError):
             linger = b"\x01\0\0\0\0\0\0\0"
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

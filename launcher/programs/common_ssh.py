@@ -116,13 +116,14 @@ def server_options(rng: random.Random, keys: list[Any]) -> Options:
     }
 
 
-class _Dialer:
+class Dialer:
     """Hands asyncssh a tuned socket; every release takes one as a tunnel."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     async def create_connection(self, factory: Any, _host: str, _port: int) -> tuple[Any, Any]:
+        """What asyncssh asks a tunnel for."""
         sock = common_net.dial(self.session, self.session.port)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -158,7 +159,7 @@ async def login(session: Session) -> AsyncIterator[Connection]:
         connection = await asyncssh.connect(
             session.peer["address"],
             session.port,
-            tunnel=_Dialer(session),
+            tunnel=Dialer(session),
             username=word(rng),
             client_factory=lambda: _User(session),
             **options,

@@ -39,16 +39,15 @@ def wordlist(session: Session) -> list[str]:
 async def _ours(session: Session, guesses: list[str]) -> int:
     """A connection for each few guesses, as servers close them after some."""
     import asyncssh
-    import common_net
-    from common_ssh import client_options
+    from common_ssh import Dialer, client_options
 
-    options, user = client_options(session.rng), word(session.rng)
+    options, user = client_options(session.rng) | {"client_keys": None}, word(session.rng)
     for guess in guesses:
-        sock = common_net.dial(session, session.port)
         try:
             connection = await asyncssh.connect(
-                sock=sock, username=user, password=guess, client_keys=None, **options
-            )
+                session.peer["address"], session.port, tunnel=Dialer(session), username=user,
+                password=guess, **options,
+            )  # fmt: skip
         except (asyncssh.Error, *FAILURES) as error:
             emit("guess", ok=False, error=type(error).__name__)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network
 
 from common import FAILURES, Session, emit, main, word
 
@@ -23,7 +23,7 @@ class Worm:
     def __init__(self, session: Session) -> None:
         self.session, self.rng, self.params = session, session.rng, session.params
         self.address = str(session.peer["address"])
-        self.near = ip_network(f"{self.address}/24", strict=False)
+        self.near = IPv4Network(f"{self.address}/24", strict=False)
         self.port = self.rng.choice(session.peer["ports"])
         self.tries = min(int(self.params["tries"]), MAX_TRIES)
         self.reached: set[str] = set()
@@ -40,7 +40,7 @@ class Worm:
         else:
             chosen = [self._pick(LAB) for _ in range(self.tries)]
         names = [socket.inet_ntoa(number.to_bytes(4, "big")) for number in chosen]
-        inside = [name for name in names if ip_network(name).subnet_of(LAB)]
+        inside = [name for name in names if IPv4Address(name) in LAB]
         inside.insert(self.rng.randrange(len(inside) // 2 + 1), self.address)
         return inside
 

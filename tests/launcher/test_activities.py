@@ -19,7 +19,7 @@ from launcher.activities.kind import Params
 PROGRAMS = Path(launcher.__file__).parent / "programs"
 KINDS = {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
 LIBRARIES = {"asyncssh", "h2", "dnslib", "aiosmtpd", "cryptography"}
-MAX_VARIANT_SHARE = 0.35
+MAX_VARIANT_SHARE = 0.38  # a third, and chance
 
 every_kind = pytest.mark.parametrize("kind", catalogue().values(), ids=lambda kind: kind.kind)
 
