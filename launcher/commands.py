@@ -41,13 +41,21 @@ def service_command(service: ServicePlan) -> Command:
 
 def session_command(session: SessionPlan) -> Command:
     """The program that plays one session of a user."""
-    arguments = {
+    arguments: dict[str, object] = {
         "seed": session.seed,
         "params": session.params,
         "peers": [asdict(peer) for peer in session.peers],
         "think_time": session.think_time,
         "duration_s": session.duration_s,
     }
+    if session.inside is not None:
+        inside = session.inside
+        arguments["inside"] = {
+            "program": catalogue()[inside.kind].program,
+            "seed": inside.seed,
+            "params": inside.params,
+            "peers": [asdict(peer) for peer in inside.peers],
+        }
     return Command(
         program=catalogue()[session.kind].program,
         arguments=("client", json.dumps(arguments)),

@@ -17,7 +17,9 @@ from pydantic import BaseModel
 from launcher.activities import ActivityKind, ServiceKind, catalogue, services
 from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
-from launcher.plan import Endpoint, LabPlan, RunPlan, ServicePlan, SessionPlan
+from launcher.endpoints import port_clashes, service_endpoints
+from launcher.inside import inside_problems, plan_inside
+from launcher.plan import Endpoint, InsidePlan, RunPlan, ServicePlan, SessionPlan
 from launcher.schedule import session_starts
 from topologies import Activity, Topology
 from topologies.document import Document, Location, validate_part
@@ -53,7 +55,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         raise InputError(checked.problems)
     topology = document.model
     lab = replace(lab_plan(topology), needs=_needs(topology, checked))
-    endpoints = _endpoints(topology, lab)
+    endpoints = service_endpoints(topology, lab)
     planned_services = tuple(
         ServicePlan(
             id=f"s{number:02d}",
@@ -71,11 +73,19 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
     first = FIRST_OWNER + len(planned_services) + 1
+
+    def inside(draft: _Draft) -> InsidePlan | None:
+        carried = draft.activity.inside
+        kind = checked.kinds[carried.kind] if carried else None
+        params = checked.inside_params.get(draft.name)
+        seed_inside = derive_seed(draft.seed, "inside")
+        return plan_inside(draft.activity, kind, params, endpoints, seed_inside)
+
     return RunPlan(
         lab,
         planned_services,
         tuple(
-            _session(draft, number, first + number, _targets(draft, endpoints))
+            _session(draft, number, first + number, _targets(draft, endpoints), inside(draft))
             for number, draft in enumerate(sessions)
         ),
     )
@@ -85,6 +95,7 @@ def _needs(topology: Topology, checked: _Checked) -> tuple[Need, ...]:
     kinds: list[ServiceKind | ActivityKind[Any]] = [
         *(checked.service_kinds[service.kind] for service in topology.services.values()),
         *(checked.kinds[activity.kind] for activity in topology.activities.values()),
+        *(checked.kinds[a.inside.kind] for a in topology.activities.values() if a.inside),
     ]
     return tuple(sorted({need for kind in kinds for need in kind.needs}))
 
@@ -113,11 +124,13 @@ class _Checked:
         self.service_kinds = services()
         self.service_params: dict[str, BaseModel] = {}
         self.activity_params: dict[str, BaseModel] = {}
+        self.inside_params: dict[str, BaseModel] = {}
         for name, service in document.model.services.items():
             self._service(name, service)
         for name, activity in document.model.activities.items():
             self._activity(name, activity)
-        self._problems += _port_clashes(document)
+        self._problems += inside_problems(document, self.kinds, self.service_kinds)
+        self._problems += port_clashes(document)
         self.problems = tuple(self._problems)
 
     def _service(self, name: str, service: Service) -> None:
@@ -151,6 +164,10 @@ class _Checked:
         self._params(
             ("activities", name, "params"), kind.params, activity.params, self.activity_params
         )
+        inner = self.kinds.get(activity.inside.kind) if activity.inside else None
+        if activity.inside and inner:
+            where = ("activities", name, "inside", "params")
+            self._params(where, inner.params, activity.inside.params, self.inside_params)
 
     def _params(
         self,
@@ -176,40 +193,6 @@ class _Checked:
     def _problem(self, location: Location, *, expected: str, got: str, remedy: str) -> None:
         source = self._document.source
         self._problems.append(source.problem(location, expected=expected, got=got, remedy=remedy))
-
-
-def service_ports(service: Service, kind: ServiceKind) -> tuple[int, ...]:
-    """Ports a service listens on."""
-    return kind.ports if service.port is None else (service.port,)
-
-
-def _port_clashes(document: Document[Topology]) -> Iterator[Problem]:
-    taken: dict[tuple[str, int], str] = {}
-    known = services()
-    for name, service in document.model.services.items():
-        kind = known.get(service.kind)
-        for port in service_ports(service, kind) if kind else ():
-            other = taken.setdefault((service.host, port), name)
-            if other != name:
-                yield document.source.problem(
-                    ("services", name),
-                    expected=f"a port of its own on host '{service.host}'",
-                    got=f"port {port}, which '{other}' has",
-                    remedy="move it to another host or set port:",
-                )
-
-
-def _endpoints(topology: Topology, lab: LabPlan) -> dict[str, Endpoint]:
-    known = services()
-    found = {}
-    for name, service in topology.services.items():
-        kind = known[service.kind]
-        ports = service_ports(service, kind)
-        address = str(lab.node(service.host).links[0].address)
-        found[name] = Endpoint(
-            name, service.kind, service.host, address, ports[0], ports, kind.protocol
-        )
-    return found
 
 
 def _sessions(topology: Topology, checked: _Checked, seed: int) -> Iterator[_Draft]:
@@ -251,7 +234,13 @@ def _targets(draft: _Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, .
     return (Endpoint(target.service, target.kind, target.host, target.address, None, ports, "any"),)
 
 
-def _session(draft: _Draft, number: int, owner: int, peers: tuple[Endpoint, ...]) -> SessionPlan:
+def _session(
+    draft: _Draft,
+    number: int,
+    owner: int,
+    peers: tuple[Endpoint, ...],
+    inside: InsidePlan | None,
+) -> SessionPlan:
     activity = draft.activity
     return SessionPlan(
         id=f"a{number:05d}",
@@ -267,6 +256,7 @@ def _session(draft: _Draft, number: int, owner: int, peers: tuple[Endpoint, ...]
         think_time=activity.think_time.model_dump(mode="json"),
         seed=draft.seed,
         owner=owner,
+        inside=inside,
     )
 
 

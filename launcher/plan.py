@@ -93,6 +93,17 @@ class ServicePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class InsidePlan:
+    """What a session carries through its tunnel: another session, drawn like any other."""
+
+    kind: str
+    variant: str
+    params: dict[str, Any]
+    peers: tuple[Endpoint, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
     """One activity to start: a user's session."""
 
@@ -109,6 +120,7 @@ class SessionPlan:
     think_time: dict[str, Any]  # a TimeDistribution, dumped
     seed: int
     owner: int
+    inside: InsidePlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

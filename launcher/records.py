@@ -37,6 +37,15 @@ class Peer(Record):
     protocol: Protocol
 
 
+class InsideRecord(Record):
+    """What a session carried through its tunnel."""
+
+    kind: str
+    variant: str
+    params: dict[str, Any]
+    services: tuple[str, ...]
+
+
 class ActivityRecord(Record):
     """One session of one user: a program that ran on a host."""
 
@@ -57,6 +66,7 @@ class ActivityRecord(Record):
     outcome: Literal["ok", "failed", "stopped"]
     exit_code: int | None
     effect: dict[str, Any] | None = Field(description="what an attack achieved; null for the rest")
+    inside: InsideRecord | None = Field(None, description="of a tunnel: what it carried")
 
 
 class ServiceRecord(Record):

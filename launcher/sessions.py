@@ -13,7 +13,7 @@ from typing import Final, Literal
 from launcher.backend import Backend, Process
 from launcher.commands import read_events, session_command, session_log
 from launcher.plan import Endpoint, RunPlan, SessionPlan
-from launcher.records import ActivityRecord, Peer, protocol_name
+from launcher.records import ActivityRecord, InsideRecord, Peer, protocol_name
 from launcher.rundir import LOGS, LineWriter
 
 GRACE_S: Final = 3.0
@@ -97,6 +97,7 @@ class Sessions:
                 outcome=outcome,
                 exit_code=code,
                 effect=self._effect(session),
+                inside=_inside(session),
             )
         )
 
@@ -106,6 +107,18 @@ class Sessions:
             if event.get("event") == "effect":
                 effect = event
         return effect
+
+
+def _inside(session: SessionPlan) -> InsideRecord | None:
+    if session.inside is None:
+        return None
+    inside = session.inside
+    return InsideRecord(
+        kind=inside.kind,
+        variant=inside.variant,
+        params=inside.params,
+        services=tuple(peer.service for peer in inside.peers),
+    )
 
 
 def _peers(endpoint: Endpoint) -> list[Peer]:

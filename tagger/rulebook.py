@@ -48,6 +48,7 @@ class When(Model):
 
     kind: Texts | None = Field(None, description="kind of the activity")
     variant: Texts | None = Field(None, description="variant of the activity")
+    inside: Texts | None = Field(None, description="kind of the activity inside a tunnel")
     name: Texts | None = Field(None, description="name of the activity in the topology")
     host: Texts | None = Field(None, description="host that the activity ran on")
     outcome: Texts | None = Field(None, description="how the activity ended: ok, failed, stopped")

@@ -90,7 +90,7 @@ def _activities(topology: Topology) -> Iterator[Fault]:
             elif host in activity.hosts[:index]:
                 yield location, "each host once", f"'{host}' again", "remove it"
         for index, service in enumerate(activity.services):
-            where = ("activities", name, "services", index)
+            where: tuple[str | int, ...] = ("activities", name, "services", index)
             if service not in topology.services:
                 yield _unknown(where, "service", service, topology.services)
             elif topology.services[service].host in activity.hosts:
@@ -100,6 +100,10 @@ def _activities(topology: Topology) -> Iterator[Fault]:
                     f"'{service}' on the client itself",
                     "loopback traffic is on no network; move the service or the activity",
                 )
+        for index, service in enumerate(activity.inside.services if activity.inside else ()):
+            if service not in topology.services:
+                where = ("activities", name, "inside", "services", index)
+                yield _unknown(where, "service", service, topology.services)
 
 
 def _captures(topology: Topology) -> Iterator[Fault]:

@@ -98,6 +98,16 @@ class Service(Model):
     params: dict[str, Any] = Field(default_factory=dict)
 
 
+class Inside(Model):
+    """What goes on inside a tunnel."""
+
+    kind: Name = Field(description="an activity over TCP with a service of its own")
+    services: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="what it talks to from the far end; each session takes one of them"
+    )
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
 class Activity(Model):
     """What users on client hosts do, again and again, for as long as the phases last."""
 
@@ -117,6 +127,7 @@ class Activity(Model):
         20.0, description="a session ends by itself before this"
     )
     params: dict[str, Any] = Field(default_factory=dict, description="of the kind")
+    inside: Inside | None = Field(None, description="of a kind that tunnels: what it carries")
 
 
 class Phase(Model):

@@ -80,6 +80,8 @@ class ActivityKind(Generic[ParamsT]):
     wire
         tshark display filter, by variant or one for all, that some packet of each session
         matches: that the protocol is what the kind says. Empty: held by tests of its own.
+    tunnels
+        Whether it carries another activity, which a topology names with ``inside``.
     untracked
         Variants whose packets the kernel's connection tracking takes for no flow, so that it has no
         evidence of them: ARP, TCP segments that can begin no connection.
@@ -102,6 +104,7 @@ class ActivityKind(Generic[ParamsT]):
     effect: str | None = None
     evidence_children: bool = False
     wire: str | Mapping[str, str] = ""
+    tunnels: bool = False
     untracked: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     backends: tuple[BackendName, ...] = ("netns", "docker")

@@ -91,6 +91,7 @@ class Session:
         self.peers: list[dict[str, Any]] = config["peers"]
         self.think: dict[str, Any] = config.get("think_time") or {"distribution": "constant"}
         self.duration_s = float(config["duration_s"])
+        self.inside: dict[str, Any] | None = config.get("inside")
         self.stopped = False
         self._end = time.monotonic() + self.duration_s
 

@@ -144,6 +144,11 @@ def topology_of(names: Sequence[str]) -> dict[str, Any]:
                 "session_s": SESSION_S,
                 "params": {"variants": [variant]},
             }
+            if kind.tunnels:
+                inside = {"kind": "shop", "services": [_host("i", name)]}
+                topology["activities"][f"{name}-{place}"]["inside"] = inside
+        if kind.tunnels:
+            topology["services"][_host("i", name)] = {"kind": "shop", "host": server}
     return topology
 
 

@@ -91,6 +91,29 @@ def test_sessions_that_both_hold_a_flow_make_it_ambiguous_and_never_benign(new_r
     assert (table[early]["label"], table[after]["label"]) == ("ssh", "unlabelled")
 
 
+def test_a_tunnel_is_labelled_by_what_is_inside_too(new_run, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("""
+name: tunnels
+labels:
+  hidden-mining: {category: cryptomining, malicious: true}
+  proxy: {category: tunnel, malicious: false}
+rules:
+  - {id: mining-inside, priority: 1, when: {kind: proxy, inside: mining}, label: hidden-mining,
+     reason: "{user} mined behind {service}"}
+  - {id: any-inside, when: {kind: proxy}, label: proxy, reason: "{user} used {service}"}
+""")
+    run = new_run()
+    carried = {"kind": "mining", "variant": "steady", "params": {}, "services": ("pool",)}
+    run.activity("proxy", start_s=0, stop_s=10, port=8443, inside=carried)
+    run.activity("proxy", start_s=20, stop_s=30, port=8443, inside=carried | {"kind": "web"})
+    mined = run.flow(1, 2, sport=1000, dport=8443)
+    browsed = run.flow(21, 22, sport=1001, dport=8443)
+    run.write()
+    table = rows(tag_run(run.folder, run.table, rules=rules))
+    assert (table[mined]["label"], table[browsed]["label"]) == ("hidden-mining", "proxy")
+
+
 def test_a_flow_that_outlives_a_session_is_not_of_that_session(new_run):
     run = new_run()
     run.activity("ssh", start_s=0, stop_s=20, port=22)
