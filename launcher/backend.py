@@ -24,6 +24,7 @@ class Command:
     owner: int
     log: str  # file name below logs/<host>/
     environment: Mapping[str, str] = field(default_factory=dict)
+    rules_network: bool = False  # it makes interfaces in its host
 
 
 @dataclass(frozen=True, slots=True)

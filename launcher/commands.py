@@ -36,6 +36,7 @@ def service_command(service: ServicePlan) -> Command:
         arguments=("server", json.dumps(arguments)),
         owner=service.owner,
         log=service_log(service),
+        rules_network=services()[service.kind].rules_network,
     )
 
 
@@ -61,6 +62,7 @@ def session_command(session: SessionPlan) -> Command:
         arguments=("client", json.dumps(arguments)),
         owner=session.owner,
         log=session_log(session),
+        rules_network=catalogue()[session.kind].rules_network,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 from launcher import syscalls
 
 # Enough to read what root can read and to send raw packets (a scan); see capabilities(7).
-_CAP_DAC_READ_SEARCH, _CAP_NET_RAW = 2, 13
+_CAP_DAC_READ_SEARCH, _CAP_NET_ADMIN, _CAP_NET_RAW = 2, 12, 13
 KEPT_CAPABILITIES: Final = (_CAP_DAC_READ_SEARCH, _CAP_NET_RAW)
 
 
@@ -28,6 +28,7 @@ class Entry:
     hostname: str
     files: Mapping[str, str]  # path on the machine -> file that the process sees there
     owner: int | None  # group id; None leaves it as it is
+    rules_network: bool = False  # may it make interfaces and routes in the host
 
     def as_argument(self) -> str:
         """The text that `main` takes."""
@@ -48,7 +49,8 @@ def enter(entry: Entry) -> None:
     if entry.owner is not None:
         os.setgroups([])
         os.setresgid(entry.owner, entry.owner, entry.owner)
-    syscalls.keep_capabilities(KEPT_CAPABILITIES)
+    more = (_CAP_NET_ADMIN,) if entry.rules_network else ()
+    syscalls.keep_capabilities((*KEPT_CAPABILITIES, *more))
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

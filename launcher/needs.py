@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from launcher.activities.kind import Need
@@ -31,9 +32,11 @@ def require(needs: Iterable[Need]) -> None:
         return
     commands = [need for need in lacking if need.command]
     modules = [need for need in lacking if need.module]
+    devices = [need for need in lacking if need.device]
     what = [
         *(f"the program {need.command}" for need in commands),
         *(f"the Python module {need.module}" for need in modules),
+        *(f"the device {need.device}" for need in devices),
     ]
     remedies = []
     if commands:
@@ -41,6 +44,8 @@ def require(needs: Iterable[Need]) -> None:
         remedies.append(f"apt-get install --no-install-recommends {packages}")
     if modules:
         remedies.append("pip install 'gsta[lab]'")
+    if devices:
+        remedies.append("modprobe tun, as root of the machine")
     raise MachineError(
         f"the topology's activities use {', '.join(what)}, which this machine does not have",
         remedy=f"{'; '.join(remedies)}; or use the docker back end, whose images have them",
@@ -49,10 +54,12 @@ def require(needs: Iterable[Need]) -> None:
 
 def packages(needs: Iterable[Need]) -> tuple[str, ...]:
     """Debian packages that an image needs."""
-    return tuple(sorted({need.package for need in needs}))
+    return tuple(sorted({need.package for need in needs if need.package}))
 
 
 def _is_here(need: Need) -> bool:
     if need.command:
         return shutil.which(need.command, path=program_path()) is not None
+    if need.device:
+        return Path(need.device).exists() and os.geteuid() == 0
     return find_spec(need.module) is not None

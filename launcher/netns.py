@@ -77,6 +77,7 @@ class NetnsBackend:
             hostname=host,
             files={f"/etc/{file.name}": str(file) for file in self._lab.folder.iterdir()},
             owner=command.owner if self.owners_available else None,
+            rules_network=command.rules_network,
         )
         program = str(self._programs / f"{command.program}.py")
         arguments = [*isolated("launcher.enter"), entry.as_argument()]

@@ -36,13 +36,15 @@ Drawn = tuple[str, dict[str, Value]]
 class Need(NamedTuple):
     """What a kind's programs use beyond Python and its standard library.
 
-    One of ``command`` (found in the path) and ``module`` (importable by the programs' Python) is
-    set; ``package`` is the Debian package that has it, which hosts of the Docker back end get.
+    One of ``command`` (found in the path), ``module`` (importable by the programs' Python) and
+    ``device`` (a file) is set; ``package`` is the Debian package that has it, which hosts of the
+    Docker back end get.
     """
 
     package: str
     command: str = ""
     module: str = ""
+    device: str = ""
 
 
 class Params(BaseModel):
@@ -87,6 +89,8 @@ class ActivityKind(Generic[ParamsT]):
         evidence of them: ARP, TCP segments that can begin no connection.
     needs
         What its client uses.
+    rules_network
+        Whether its client makes interfaces, and so needs rights over its host's network.
     backends
         Where it runs.
     """
@@ -107,6 +111,7 @@ class ActivityKind(Generic[ParamsT]):
     tunnels: bool = False
     untracked: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    rules_network: bool = False
     backends: tuple[BackendName, ...] = ("netns", "docker")
 
     def wire_filter(self, variant: str) -> str:
@@ -125,6 +130,7 @@ class ServiceKind:
     protocol: Protocol
     params: type[Params] = NoParams
     needs: tuple[Need, ...] = ()
+    rules_network: bool = False
 
 
 def heavy(rng: Random, median: float, sigma: float, low: float, high: float) -> int:

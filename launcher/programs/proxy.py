@@ -26,12 +26,13 @@ DIAL_S = 5.0
 async def serve(service: Service) -> None:
     """Listen on both ports."""
     plain, secure = service.ports
-    await common_net.listen(service, plain, _serve_one)
+    await common_net.listen(service, plain, serve_one)
     contexts = server_contexts(service.rng, service.host)
-    await common_net.listen(service, secure, _serve_one, tls=contexts)
+    await common_net.listen(service, secure, serve_one, tls=contexts)
 
 
-async def _serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A client: what it wants, and then its bytes both ways."""
     first = await reader.readexactly(1)
     if first[0] == SOCKS:
         address, port = await _take_socks(reader, writer)

@@ -21,12 +21,14 @@ import yaml
 from gsta.labs import run_lab
 from launcher.activities import catalogue
 from launcher.activities.kind import ActivityKind
+from launcher.commands import read_events
 from launcher.records import ActivityRecord
 from launcher.rundir import read_evidence, read_journal
 from topologies import load_topology
 
-SPREAD_S: Final = 0.6  # between kinds: a small machine starts one after the other
+SPREAD_S: Final = 1.0  # between kinds: a small machine starts one after the other
 SESSION_S: Final = 8.0
+TUNNEL_S: Final = 16.0  # it has to come up first
 LAST_S: Final = 40.0
 TCP, UDP = 6, 17
 
@@ -57,8 +59,15 @@ class Contract:
 
     def log(self, session: ActivityRecord) -> str:
         """The end of what the session's program said."""
-        path = self.run_dir / "logs" / session.host / f"{session.id}-{session.kind}.log"
-        return path.read_text(errors="replace")[-1_000:]
+        return self._log(session).read_text(errors="replace")[-1_000:]
+
+    def carried(self, session: ActivityRecord) -> bool:
+        """Whether what is inside a tunnel was answered."""
+        events = [event["event"] for event in read_events(self._log(session))]
+        return "inside" in events and "answer" in events[events.index("inside") :]
+
+    def _log(self, session: ActivityRecord) -> Path:
+        return self.run_dir / "logs" / session.host / f"{session.id}-{session.kind}.log"
 
     def owned(self, session: ActivityRecord) -> bool:
         """Whether the kernel saw the session open a flow, if it can see such flows."""
@@ -141,7 +150,7 @@ def topology_of(names: Sequence[str]) -> dict[str, Any]:
                 # A gap as long as the phase: one session somewhere in it.
                 "arrival": {"distribution": "constant", "value_s": spread_s},
                 "think_time": {"distribution": "exponential", "mean_s": 0.3, "maximum_s": 1.0},
-                "session_s": SESSION_S,
+                "session_s": TUNNEL_S if kind.tunnels else SESSION_S,
                 "params": {"variants": [variant]},
             }
             if kind.tunnels:
@@ -172,6 +181,8 @@ def faults(contract: Contract, name: str) -> list[str]:
         elif not contract.on_the_wire(session):
             wire = kind.wire_filter(session.variant)
             found.append(f"{what}: tshark finds no {wire}: {log}")
+        if kind.tunnels and not contract.carried(session):
+            found.append(f"{what} carries nothing: {log}")
         if kind.malicious and session.effect is None:
             found.append(f"{what} does not say what it achieved: {log}")
     effects = [session.effect for session in sessions if session.effect is not None]
