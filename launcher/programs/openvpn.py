@@ -12,9 +12,9 @@ import common_net
 from common import Service, Session, main, word
 from common_daemon import start_daemon, workspace
 from common_inside import carry
+from common_proxy import serve_one
 from common_tools import folder
 from common_vpn import PROXY_PORT, authority, server_chain, through, until_up
-from proxy import serve_one
 
 NETWORKS = {"udp": "198.19.249", "tcp": "198.19.250"}  # addresses inside the tunnel
 START_S = 15.0

@@ -13,9 +13,9 @@ import common_net
 from common import PeerError, Service, Session, main
 from common_daemon import start_daemon, workspace
 from common_inside import carry
+from common_proxy import serve_one
 from common_tools import folder
 from common_vpn import CLIENTS, PROXY_PORT, ip, secret, through, until_up, wg, wireguard_keys
-from proxy import serve_one
 
 NETWORK = "198.19.248"  # addresses inside the tunnel
 SERVER = f"{NETWORK}.1"
