@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from launcher import routing
 from launcher.activities import catalogue, services
 from launcher.backend import Command
 from launcher.plan import ServicePlan, SessionPlan
@@ -31,8 +32,9 @@ def service_command(service: ServicePlan) -> Command:
         "ports": service.endpoint.ports,
         "params": service.params,
     }
+    program = routing.PROGRAM if service.kind == routing.KIND else services()[service.kind].program
     return Command(
-        program=services()[service.kind].program,
+        program=program,
         arguments=("server", json.dumps(arguments)),
         owner=service.owner,
         log=service_log(service),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from launcher import routing
 from launcher.activities import ActivityKind, ServiceKind, catalogue, services
 from launcher.addressing import lab_plan
 from launcher.plan import Endpoint, LabPlan, RunPlan, ServicePlan, SessionPlan
@@ -52,7 +53,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     topology = document.model
     lab = lab_plan(topology)
     endpoints = _endpoints(topology, lab)
-    planned_services = tuple(
+    serving = tuple(
         ServicePlan(
             id=f"s{number:02d}",
             name=name,
@@ -65,6 +66,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
+    planned_services = (*serving, *_routing_services(lab, seed, first_number=len(serving) + 1))
     sessions = sorted(_sessions(topology, checked, seed), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
@@ -195,11 +197,30 @@ def _endpoints(topology: Topology, lab: LabPlan) -> dict[str, Endpoint]:
     for name, service in topology.services.items():
         kind = known[service.kind]
         ports = service_ports(service, kind)
-        address = str(lab.node(service.host).links[0].address)
+        address = str(lab.node(service.host).address_of(topology.listens_on(name)))
         found[name] = Endpoint(
             name, service.kind, service.host, address, ports[0], ports, kind.protocol
         )
     return found
+
+
+def _routing_services(lab: LabPlan, seed: int, *, first_number: int) -> Iterator[ServicePlan]:
+    """The routing daemons: like services they are started, awaited and put into the journal."""
+    routers = [node for node in lab.nodes if node.routing is not None]
+    for number, node in enumerate(routers, start=first_number):
+        name, address = f"{routing.KIND}-{node.name}", str(node.links[0].address)
+        yield ServicePlan(
+            id=f"s{number:02d}",
+            name=name,
+            kind=routing.KIND,
+            host=node.name,
+            endpoint=Endpoint(
+                name, routing.KIND, node.name, address, routing.PORT, (routing.PORT,), "any"
+            ),
+            params=routing.daemon_params(node),
+            seed=derive_seed(seed, "service", name),
+            owner=FIRST_OWNER + number,
+        )
 
 
 def _sessions(topology: Topology, checked: _Checked, seed: int) -> Iterator[_Draft]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from launcher import cgroups, namespaces, remains, rootless
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
-from launcher.enter import Entry
+from launcher.enter import KEPT_CAPABILITIES, ROUTING_CAPABILITIES, Entry
 from launcher.labs import Lab
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
@@ -28,6 +29,7 @@ from launcher.wiring import bridge_interface, wire
 from topologies.errors import LabError, MachineError
 from topologies.files import write_text
 
+_SBIN: Final = "/usr/sbin"  # where it is, and where a user's PATH may not lead
 PROGRAMS: Final = Path(__file__).parent / "programs"
 # What a program needs of the launcher's environment; a proxy setting, say, must not get in.
 _INHERITED: Final = (
@@ -54,6 +56,7 @@ class NetnsBackend:
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the namespace name of each host."""
+        _require_bird(plan)
         self._plan, self._run_dir = plan, run_dir
         made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
         self._groups, self.notes = made.hosts, made.notes
@@ -76,6 +79,7 @@ class NetnsBackend:
             hostname=host,
             files={f"/etc/{file.name}": str(file) for file in self._lab.folder.iterdir()},
             owner=command.owner if self.owners_available else None,
+            capabilities=ROUTING_CAPABILITIES if self._routes(host) else KEPT_CAPABILITIES,
         )
         program = str(self._programs / f"{command.program}.py")
         arguments = [*isolated("launcher.enter"), entry.as_argument()]
@@ -109,7 +113,7 @@ class NetnsBackend:
                 "this user has a single group id, so the kernel cannot tell activities apart",
                 remedy=rootless.SUBORDINATE_REMEDY,
             )
-        hosts = [node.name for node in self._built().nodes if not node.forwards]
+        hosts = self._built().opening
         return start_watch({host: self._path(host) for host in hosts}, on_event)
 
     def down(self) -> None:
@@ -124,6 +128,9 @@ class NetnsBackend:
         if self._plan is None:
             raise LabError(f"lab {self._lab.id} is not up yet")
         return self._plan
+
+    def _routes(self, host: str) -> bool:
+        return self._built().node(host).routing is not None
 
     def _namespace(self, node: str) -> str:
         return remains.namespace_name(self._lab.id, node)
@@ -171,5 +178,19 @@ def _environment() -> dict[str, str]:
 
 def _hosts_file(plan: LabPlan) -> str:
     lines = ["127.0.0.1 localhost"]
-    lines += [f"{link.address} {node.name}" for node in plan.nodes for link in node.links]
+    lines += [f"{address} {name}" for name, address in plan.host_addresses]
     return "\n".join(lines) + "\n"
+
+
+def _require_bird(plan: LabPlan) -> None:
+    """`MachineError` if a router of the plan speaks what no program here does."""
+    speaker = next((node.name for node in plan.nodes if node.routing is not None), None)
+    if (
+        speaker is not None
+        and shutil.which("bird", path=f"{os.environ.get('PATH')}:{_SBIN}") is None
+    ):
+        raise MachineError(
+            f"router '{speaker}' has an asn, and BIRD, which speaks BGP and OSPF, is not installed",
+            remedy="apt-get install bird2 (and systemctl disable --now bird), or use the docker "
+            "back end",
+        )

@@ -15,7 +15,7 @@ RUN set -eu; \
     apt-get "$@" update; \
     apt-get "$@" install -y --no-install-recommends \
         python3 python3-aiosmtpd python3-asyncssh python3-cryptography python3-dnslib python3-h2 \
-        curl ethtool iproute2 tcpdump; \
+        bird2 curl ethtool iproute2 tcpdump; \
     rm -rf /tmp/sources.list /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 
 COPY lab /opt/gsta
