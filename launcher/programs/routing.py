@@ -51,11 +51,22 @@ async def _start(configuration: str) -> asyncio.subprocess.Process:
         # In the foreground and in our process group: what ends us ends it.
         arguments = ("-f", "-c", str(file), "-s", str(control))
         bird = await asyncio.create_subprocess_exec(program, *arguments)
-        while not control.exists():
+        while not await _answers(control):
             if bird.returncode is not None:
                 raise PeerError(f"bird ended with code {bird.returncode}")
-            await asyncio.sleep(POLL_S / 10)
+            await asyncio.sleep(POLL_S / 5)
     return bird
+
+
+async def _answers(control: Path) -> bool:
+    """Whether BIRD greets: only then is it done with its files."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(control))
+    except OSError:
+        return False
+    greeting = await reader.readline()
+    writer.close()
+    return bool(greeting)
 
 
 async def _end_with(bird: asyncio.subprocess.Process) -> None:
