@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from launcher import routing
 from launcher.activities import catalogue, services
 from launcher.backend import Command
 from launcher.plan import ServicePlan, SessionPlan
@@ -31,12 +32,13 @@ def service_command(service: ServicePlan) -> Command:
         "ports": service.endpoint.ports,
         "params": service.params,
     }
+    kind = services().get(service.kind)
     return Command(
-        program=services()[service.kind].program,
+        program=kind.program if kind else routing.PROGRAM,
         arguments=("server", json.dumps(arguments)),
         owner=service.owner,
         log=service_log(service),
-        rules_network=services()[service.kind].rules_network,
+        rules_network=kind.rules_network if kind else True,
     )
 
 

@@ -5,7 +5,6 @@ The same topology and seed give the same plan, to the last parameter.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,27 +13,22 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from launcher import routing
 from launcher.activities import ActivityKind, ServiceKind, catalogue, services
 from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
 from launcher.endpoints import port_clashes, service_endpoints
 from launcher.inside import inside_problems, plan_inside
-from launcher.plan import Endpoint, InsidePlan, RunPlan, ServicePlan, SessionPlan
+from launcher.plan import Endpoint, InsidePlan, LabPlan, RunPlan, ServicePlan, SessionPlan
+from launcher.routing import routing_services
 from launcher.schedule import session_starts
+from launcher.seeds import FIRST_OWNER, derive_seed
 from topologies import Activity, Topology
 from topologies.document import Document, Location, validate_part
 from topologies.errors import InputError, Problem
 from topologies.schema import Service
 
-FIRST_OWNER: Final = 10_000
-"""First group id given to a program; below are those of the system."""
 MAX_SESSIONS: Final = 50_000
-
-
-def derive_seed(seed: int, *names: object) -> int:
-    """A seed of its own for one thing of an experiment (63 bits)."""
-    text = "/".join(str(name) for name in (seed, *names))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def check_kinds(document: Document[Topology]) -> tuple[Problem, ...]:
@@ -54,9 +48,10 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if checked.problems:
         raise InputError(checked.problems)
     topology = document.model
-    lab = replace(lab_plan(topology), needs=_needs(topology, checked))
+    lab = lab_plan(topology)
+    lab = replace(lab, needs=_needs(topology, checked, lab))
     endpoints = service_endpoints(topology, lab)
-    planned_services = tuple(
+    serving = tuple(
         ServicePlan(
             id=f"s{number:02d}",
             name=name,
@@ -69,6 +64,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
+    planned_services = (*serving, *routing_services(lab, seed, first_number=len(serving) + 1))
     sessions = sorted(_sessions(topology, checked, seed), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
@@ -91,13 +87,14 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     )
 
 
-def _needs(topology: Topology, checked: _Checked) -> tuple[Need, ...]:
+def _needs(topology: Topology, checked: _Checked, lab: LabPlan) -> tuple[Need, ...]:
     kinds: list[ServiceKind | ActivityKind[Any]] = [
         *(checked.service_kinds[service.kind] for service in topology.services.values()),
         *(checked.kinds[activity.kind] for activity in topology.activities.values()),
         *(checked.kinds[a.inside.kind] for a in topology.activities.values() if a.inside),
     ]
-    return tuple(sorted({need for kind in kinds for need in kind.needs}))
+    daemons = {routing.NEED} if any(node.routing for node in lab.nodes) else set()
+    return tuple(sorted(daemons | {need for kind in kinds for need in kind.needs}))
 
 
 class _Draft(BaseModel, frozen=True, arbitrary_types_allowed=True):

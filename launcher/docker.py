@@ -32,7 +32,10 @@ POOL: Final = 64  # connections to the engine; the library's own 10 would limit 
 THREADS: Final = 8
 LIFETIME_S: Final = 6 * 3_600  # a container ends by itself then, if nobody wipes
 TMPFS: Final = {"/tmp": "rw,nosuid,nodev,size=64m,mode=1777", "/run": "rw,nosuid,nodev,size=16m"}  # noqa: S108
-SCAN_CAPABILITY: Final = "NET_RAW"  # a port scan sends raw packets; a router needs nothing at all
+SCAN_CAPABILITY: Final = (
+    "NET_RAW"  # a port scan sends raw packets; most routers need nothing at all
+)
+ROUTING_CAPABILITIES: Final = ("NET_RAW", "NET_ADMIN")  # a routing daemon speaks OSPF, sets routes
 NO_ENGINE: Final = (
     "install and start one (apt-get install docker.io; systemctl start docker) and be root or in "
     "the group 'docker'; or use the netns back end, which needs none"
@@ -121,7 +124,7 @@ class DockerBackend:
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
         """Report each new flow that a lab process opens."""
-        hosts = [node.name for node in self._built().nodes if not node.forwards]
+        hosts = self._built().opening
         return start_watch({host: self._path(host) for host in hosts}, on_event)
 
     def down(self) -> None:
@@ -155,6 +158,12 @@ def ensure_images(client: DockerClient, plan: LabPlan) -> Mapping[str, str]:
     return {role: ensure_image(client, role, packages) for role in roles}
 
 
+def _capabilities(node: Node) -> list[str]:
+    if node.routing is not None:
+        return list(ROUTING_CAPABILITIES)
+    return [] if node.forwards else [SCAN_CAPABILITY]
+
+
 class Starter:
     """Starts the containers of a lab, all of them bounded in rights, resources and time."""
 
@@ -179,9 +188,9 @@ class Starter:
             # The shell stays process 1 and reaps what its children leave behind.
             command=["sh", "-c", f"sleep {self._lifetime_s} & wait $!"],
             hostname=node.name,
-            extra_hosts=[f"{other.name}:{x.address}" for other in plan.nodes for x in other.links],
+            extra_hosts=[f"{name}:{address}" for name, address in plan.host_addresses],
             volumes=self._volumes(node.name),
-            cap_add=[] if node.forwards else [SCAN_CAPABILITY],
+            cap_add=_capabilities(node),
             nano_cpus=int(min(node.limits.cpus, os.cpu_count() or 1) * 1e9),
             mem_limit=node.limits.memory_mb << 20,
             memswap_limit=node.limits.memory_mb << 20,

@@ -230,6 +230,11 @@ def _require_possible(plan: LabPlan) -> None:
             remedy=NO_ROUTERS,
         )
     for segment in plan.segments:
+        if any(subnet.version == 6 for subnet in segment.subnets):
+            raise MachineError(
+                f"network '{segment.name}' cannot have IPv6 on Docker's own networks",
+                remedy="run as root, or leave its subnet6 out",
+            )
         if segment.impairments != Impairments():
             raise MachineError(
                 f"network '{segment.name}' cannot be impaired on Docker's own networks",

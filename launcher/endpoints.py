@@ -41,7 +41,7 @@ def service_endpoints(topology: Topology, lab: LabPlan) -> dict[str, Endpoint]:
     for name, service in topology.services.items():
         kind = known[service.kind]
         ports = service_ports(service, kind)
-        address = str(lab.node(service.host).links[0].address)
+        address = str(lab.node(service.host).address_of(topology.listens_on(name)))
         found[name] = Endpoint(
             name, service.kind, service.host, address, ports[0], ports, kind.protocol
         )

@@ -20,7 +20,7 @@ from launcher import cgroups, namespaces, needs, remains, rootless
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
-from launcher.enter import Entry
+from launcher.enter import KEPT_CAPABILITIES, NETWORK_CAPABILITIES, Entry
 from launcher.labs import Lab
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
@@ -77,7 +77,7 @@ class NetnsBackend:
             hostname=host,
             files={f"/etc/{file.name}": str(file) for file in self._lab.folder.iterdir()},
             owner=command.owner if self.owners_available else None,
-            rules_network=command.rules_network,
+            capabilities=NETWORK_CAPABILITIES if command.rules_network else KEPT_CAPABILITIES,
         )
         program = str(self._programs / f"{command.program}.py")
         arguments = [*isolated("launcher.enter"), entry.as_argument()]
@@ -111,7 +111,7 @@ class NetnsBackend:
                 "this user has a single group id, so the kernel cannot tell activities apart",
                 remedy=rootless.SUBORDINATE_REMEDY,
             )
-        hosts = [node.name for node in self._built().nodes if not node.forwards]
+        hosts = self._built().opening
         return start_watch({host: self._path(host) for host in hosts}, on_event)
 
     def down(self) -> None:
@@ -174,5 +174,5 @@ def _environment() -> dict[str, str]:
 
 def _hosts_file(plan: LabPlan) -> str:
     lines = ["127.0.0.1 localhost"]
-    lines += [f"{link.address} {node.name}" for node in plan.nodes for link in node.links]
+    lines += [f"{address} {name}" for name, address in plan.host_addresses]
     return "\n".join(lines) + "\n"

@@ -57,7 +57,7 @@ class ActivityRecord(Record):
     params: dict[str, Any]
     user: str = Field(description="who acts, for example client-1/browsing/0")
     host: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = Field(description="of the host, and those that NAT gives it")
     container: str = Field(description="container id or network namespace name")
     owner: int = Field(description="group id of its processes, the mark the kernel puts on flows")
     peers: tuple[Peer, ...]

@@ -14,7 +14,7 @@ from launcher.records import ServiceRecord, protocol_name
 from launcher.rundir import LOGS, LineWriter
 from topologies.errors import LabError
 
-READY_TIMEOUT_S: Final = 30.0
+READY_TIMEOUT_S: Final = 60.0
 READY_POLL_S: Final = 0.02
 GRACE_S: Final = 3.0
 
@@ -33,9 +33,13 @@ class Servers:
     def await_ready(self) -> None:
         """Return when all of them listen; `LabError` names one that does not."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        for service, process, _ in self._started:
+        for service, _, _ in self._started:
             while not self._listens(service):
-                if process.poll() is not None or time.monotonic() > deadline:
+                # Of all, not of this one: it may be waiting for another that has ended.
+                for other, process, _ in self._started:
+                    if process.poll() is not None:
+                        raise self._failure(other, "did not start")
+                if time.monotonic() > deadline:
                     raise self._failure(service, "did not start")
                 time.sleep(READY_POLL_S)
 
@@ -74,7 +78,16 @@ class Servers:
         return self._run_dir / LOGS / service.host / service_log(service)
 
     def _failure(self, service: ServicePlan, what: str) -> LabError:
+        missing: list[str] = []  # of a routing daemon: the networks it has no routes to
+        for event in read_events(self._log(service)):
+            if event.get("event") in ("missing", "converged"):
+                missing = [str(name) for name in _listed(event.get("what"))]
+        lacks = f" (no route to {', '.join(missing)})" if missing else ""
         return LabError(
-            f"service '{service.name}' on host '{service.host}' {what}; "
+            f"service '{service.name}' on host '{service.host}' {what}{lacks}; "
             f"its log is {self._log(service)}"
         )
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -88,7 +88,7 @@ class Sessions:
                 params=session.params,
                 user=session.user,
                 host=session.host,
-                addresses=tuple(str(x.address) for x in self._plan.lab.node(session.host).links),
+                addresses=tuple(map(str, self._plan.lab.seen_as(session.host))),
                 container=self._containers[session.host],
                 owner=session.owner,
                 peers=tuple(peer for target in session.peers for peer in _peers(target)),

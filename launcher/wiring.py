@@ -14,21 +14,23 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fcntl import ioctl
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from launcher import impair
+from launcher import impair, nftables
 from launcher.namespaces import entered, write_setting
 from launcher.plan import LabPlan, Link, Node, Segment
+from topologies.addresses import Address
 from topologies.errors import LabError, MachineError
 
 _SIOCETHTOOL: Final = 0x8946
 # Set-commands of ethtool(2): rx and tx checksums, scatter-gather, tso, gso, gro.
 _OFFLOADS: Final = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
+_IPV6: Final = Path("/proc/sys/net/ipv6")
+_NO_DETECTION: Final = 0x02  # IFA_F_NODAD
 _NODE_MAC, _PORT_MAC, _BRIDGE_MAC = 0x02, 0x06, 0x0A  # first octets, all locally administered
 
 
@@ -116,25 +118,56 @@ def _add_cable(ip: IPRoute, plan: LabPlan, node: Node, link: Link, namespace: Pa
 
 
 def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
-    _disable_ipv6()
+    _ipv6_settings(node)
     _node_settings(node)
     with IPRoute(groups=0) as ip:
         ip.link("set", index=_index("lo"), state="up")
         for link in node.links:
             index = _index(link.interface)
             disable_offloads(link.interface)
-            ip.addr("add", index=index, address=str(link.address), prefixlen=link.prefix_length)
+            for address in link.addresses:
+                ip.addr(
+                    "add",
+                    index=index,
+                    address=str(address.ip),
+                    prefixlen=address.network.prefixlen,
+                    # The plan gives each address once: nobody has to ask around for it first.
+                    flags=_NO_DETECTION if address.version == 6 else 0,
+                )
             ip.link("set", index=index, state="up")
             impair.shape_node(ip, index, segments[link.network])
         for route in node.routes:
             ip.route("add", dst=str(route.destination), gateway=str(route.gateway))
+    if rules := nftables.ruleset(node):
+        nftables.load(rules)
 
 
 def _disable_ipv6() -> None:
     """No neighbour discovery or multicast listener noise; a kernel without IPv6 is as good."""
-    if Path("/proc/sys/net/ipv6").exists():
+    if _IPV6.exists():
         for scope in ("all", "default"):
             write_setting(f"ipv6/conf/{scope}/disable_ipv6", "1")
+
+
+def _ipv6_settings(node: Node) -> None:
+    """IPv6 on the links that have it, with nothing that configures itself."""
+    if 6 not in node.versions:
+        _disable_ipv6()
+        return
+    if not _IPV6.exists():
+        raise MachineError(
+            f"node '{node.name}' has an IPv6 address, and this kernel has no IPv6",
+            remedy="start the machine without ipv6.disable=1, or leave subnet6 out",
+        )
+    for scope in ("all", "default"):
+        write_setting(f"ipv6/conf/{scope}/disable_ipv6", "0")
+    write_setting("ipv6/conf/all/forwarding", "1" if node.forwards else "0")
+    for link in node.links:
+        place = f"ipv6/conf/{link.interface}"
+        on_it = any(address.version == 6 for address in link.addresses)
+        write_setting(f"{place}/disable_ipv6", "0" if on_it else "1")
+        for name in ("accept_ra", "autoconf", "router_solicitations", "accept_dad"):
+            write_setting(f"{place}/{name}", "0")
 
 
 def _node_settings(node: Node) -> None:
@@ -171,8 +204,11 @@ def _index(interface: str) -> int:
     return socket.if_nametoindex(interface)
 
 
-def _mac(first: int, address: IPv4Address) -> str:
-    return ":".join(f"{octet:02x}" for octet in (first, 0, *address.packed))
+def _mac(first: int, address: Address) -> str:
+    """A wire address of its own for each: the IPv4 address; of IPv6 the subnet and the end."""
+    packed = address.packed
+    tail = (0, *packed) if address.version == 4 else (1, *packed[6:8], *packed[14:])
+    return ":".join(f"{octet:02x}" for octet in (first, *tail))
 
 
 @contextmanager

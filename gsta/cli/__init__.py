@@ -12,6 +12,7 @@ COMMANDS = {
     "doctor": "gsta.cli.doctor:doctor",
     "check": "gsta.cli.check:check",
     "schema": "gsta.cli.check:schema",
+    "topology": "gsta.cli.topology:topology",
     "lab": "gsta.cli.lab:lab",
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.data:tag",

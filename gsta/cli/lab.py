@@ -12,6 +12,7 @@ from gsta.cli.common import (
     print_records,
     reporter,
 )
+from gsta.cli.topology import graph
 from gsta.labs import BACKENDS, run_lab, run_summary, shortened
 from gsta.workspace import Workspace
 from launcher import labs
@@ -106,3 +107,6 @@ def wipe(*, force: bool) -> None:
     """Remove every container, network, namespace, interface and process of dead labs."""
     report = labs.wipe(force=force)
     reporter().say(report.summary())
+
+
+lab.add_command(graph)

@@ -21,6 +21,11 @@ USUAL_SEGMENTS = (0, 0, 0, 0, 1460, 1452, 1440, 1400, 1380, 1360, 1300, 1220)
 USUAL_BUFFERS = (0, 0, 0, 0, 16_384, 32_768, 65_536, 131_072, 262_144)
 
 
+def family(address: str) -> socket.AddressFamily:
+    """Of sockets that talk to this numeric address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def tune(sock: socket.socket, rng: random.Random) -> None:
     """Give a socket the habits of one of many machines: segment size, buffers, keep-alive."""
     sizes = [
@@ -41,7 +46,7 @@ def tune(sock: socket.socket, rng: random.Random) -> None:
 
 def dial(session: Session, port: int, timeout_s: float = 10.0) -> socket.socket:
     """A connected, tuned, blocking socket to the session's service."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.settimeout(timeout_s)
     try:
@@ -78,7 +83,7 @@ async def connect(
     """Asynchronous `dial`, with TLS when a context is given."""
     import asyncio
 
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.setblocking(False)
     try:

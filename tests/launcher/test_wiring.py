@@ -144,7 +144,7 @@ def test_nothing_reaches_outside_the_lab(lab: Wired) -> None:
     for node in lab.nodes:
         with namespaces.entered(lab.nodes[node]), IPRoute(groups=0) as ip:
             routes = ip.get_routes(family=socket.AF_INET, table=254)
-            assert all(route["dst_len"] >= 16 for route in routes)
+            assert all(route["dst_len"] >= 15 for route in routes)
             assert all(_in_lab(route.get_attr("RTA_DST")) for route in routes)
         for outside in ("192.0.2.1", "8.8.8.8", *machine):
             with (
@@ -253,7 +253,7 @@ def test_netem_is_asked_for_as_iproute2_does() -> None:
     """The options of ``tc qdisc add … netem delay 20ms 5ms loss 1.5% limit 4166``, traced."""
     segment = Segment(
         "wan",
-        lab_plan(topology()).segments[0].subnet,
+        lab_plan(topology()).segments[0].subnets,
         1_500,
         Impairments(delay_ms=20, jitter_ms=5, loss_percent=1.5),
     )
