@@ -56,6 +56,9 @@ class ActivityKind(Generic[ParamsT]):
     attack_technique, effect
         Of malicious kinds: the ATT&CK technique, and what the ``success`` of the program's last
         event, ``effect``, means.
+    sends_frames
+        Whether its program sends Ethernet frames itself (a packet socket), so that the kernel sees
+        no flow of it and the evidence is the time it ran (`launcher.records.WindowRecord`).
     evidence_children
         Whether its program starts others, whose flows are the activity's too.
     """
@@ -71,6 +74,7 @@ class ActivityKind(Generic[ParamsT]):
     malicious: bool = False
     attack_technique: str | None = None
     effect: str | None = None
+    sends_frames: bool = False
     evidence_children: bool = False
 
 
