@@ -52,6 +52,8 @@ WANTED: Final = {
     "nf_conntrack_tcp_timeout_time_wait": "10",
     # A connection's last packets, after the kernel has forgotten it, are no new one.
     "nf_conntrack_tcp_loose": "0",
+    # Packets outside the window are counted too.
+    "nf_conntrack_tcp_be_liberal": "1",
 }
 
 

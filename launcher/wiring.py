@@ -143,7 +143,8 @@ def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
             index = _index(link.interface)
             disable_offloads(link.interface)
             ip.addr("add", index=index, address=str(link.address), prefixlen=link.prefix_length)
-            ip.link("set", index=index, state="up")
+            # One packet at a time through the host's own stack too, where conntrack counts them.
+            ip.link("set", index=index, state="up", gso_max_segs=1)
             impair.shape_node(ip, index, segments[link.network])
         for route in node.routes:
             ip.route("add", dst=str(route.destination), gateway=str(route.gateway))

@@ -170,9 +170,9 @@ def _coverage_in_words(coverage: Coverage | None) -> str:
     windows = f", {coverage.by_window} by time alone" if coverage.by_window else ""
     unseen = "".join(f", {count} {name} unseen" for name, count in coverage.unseen.items())
     return (
-        f"\nevidence: of {coverage.known} of {coverage.flows} flows that programs made "
-        f"({share:.2f} %{windows}{unseen}); {coverage.equal} of {coverage.compared} captured with "
-        "as many packets as the kernel counted"
+        f"\nevidence: {coverage.known} of {coverage.flows} flows that programs made have an owner "
+        f"({share:.2f} %{windows}{unseen}); {coverage.equal} of {coverage.compared} were captured "
+        "with as many packets as the kernel counted"
     )
 
 
