@@ -13,15 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from launcher import engine, namespaces, needs, remains
+from launcher import cgroups, engine, leaves, namespaces, needs, remains
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
-from launcher.capture import start_capture
+from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
 from launcher.labs import Lab
 from launcher.plan import LabPlan, Node
-from launcher.wiring import bridge_interface, wire
+from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class DockerBackend:
     """
 
     name = "docker"
+    wires = True
 
     def __init__(
         self, lab: Lab, *, lifetime_s: int = LIFETIME_S, programs: Path | None = None
@@ -86,6 +87,7 @@ class DockerBackend:
         self._plan: LabPlan | None = None
         self._run_dir = lab.run_dir
         self._containers: dict[str, Container] = {}
+        self._leaves = leaves.Leaves.none()
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the container id of each host."""
@@ -104,28 +106,37 @@ class DockerBackend:
                 lambda node: starter.start(node, plan, network_mode="none"), plan.nodes
             )
             self._containers = {c.labels[HOST_LABEL]: c for c in started}
+        self._leaves = self._make_leaves()
         namespaces.create(remains.fabric_name(self._lab.id))
         wire(plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes})
         return {name: str(container.id) for name, container in self._containers.items()}
 
     def spawn(self, host: str, command: Command) -> Process:
         """Start a program in a host, its output appended to its log file."""
-        return spawn(self._client, self._container(host), command)
+        container = self._container(host)
+        leaf = self._leaves.make(host, command.owner)
+        return spawn(self._client, container, command, leaf=leaf)
 
-    def capture(self, network: str, file: Path) -> Capture:
-        """Start capturing a network on its bridge; returns when packets are being seen."""
+    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+        """Start capturing a network on its bridge, or an end of a host's cable."""
+        node, interface = capture_place(self._built(), point)
         return start_capture(
-            network,
+            point,
             file,
-            interface=bridge_interface(self._built(), network),
-            namespace=self._fabric(),
+            interface=interface,
+            namespace=self._path(node) if node else self._fabric(),
             run_dir=self._run_dir,
+            options=options,
         )
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
-        """Report each new flow that a lab process opens."""
-        hosts = self._built().opening
-        return start_watch({host: self._path(host) for host in hosts}, on_event)
+        """Report each flow that a lab process opens or accepts."""
+        return start_watch(
+            {host: self._path(host) for host in self._built().opening},
+            on_event,
+            levels=self._leaves.levels,
+            groups=self._leaves.owners,
+        )
 
     def down(self) -> None:
         """Remove everything this lab made."""
@@ -134,6 +145,16 @@ class DockerBackend:
         self._containers = {}
         self._client.close()
         self._lab.close()
+
+    def _make_leaves(self) -> leaves.Leaves:
+        """Groups for programs: below the container's own where the engine uses the v2 hierarchy."""
+        root = cgroups.hierarchies().unified
+        parents = {}
+        for host, container in self._containers.items():
+            own = cgroups.v2_group_of(int(container.attrs["State"]["Pid"]))
+            if group := own or cgroups.bare_group(self._lab.id, host):
+                parents[host] = group
+        return leaves.Leaves(root, parents) if root is not None else leaves.Leaves.none()
 
     def _container(self, host: str) -> Container:
         self._built()

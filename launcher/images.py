@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from launcher import netfilter
+import launcher
+from launcher import netfilter, nftrules
 from topologies.errors import LabError, MachineError, NotFoundError, Problem
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SUITE: Final = "bookworm"
 RECIPES: Final = Path(__file__).parent / "docker_image"
 PROGRAMS: Final = Path(__file__).parent / "programs"
 PROGRAMS_INSIDE: Final = "/opt/gsta/programs"
-AGENT_INSIDE: Final = "/opt/gsta/netfilter.py"
+AGENT_COMMAND: Final = f"env PYTHONPATH=/opt/gsta/agent python3 -m {netfilter.__name__}"
 DIGEST_LABEL: Final = "gsta.digest"
 EPOCH_S: Final = 1  # modification time of every file: equal content makes an equal context
 
@@ -79,7 +80,9 @@ def build_context(role: str) -> bytes:
                 "correct the host's image",
             )
         )
-    files = {"Dockerfile": recipe, "lab/netfilter.py": Path(netfilter.__file__)}
+    files = {"Dockerfile": recipe}
+    for module in (launcher, netfilter, nftrules):
+        files[f"lab/agent/launcher/{Path(str(module.__file__)).name}"] = Path(str(module.__file__))
     for path in sorted(PROGRAMS.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             files[f"lab/programs/{path.relative_to(PROGRAMS)}"] = path

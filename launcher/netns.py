@@ -16,15 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher import cgroups, namespaces, needs, remains, rootless
-from launcher.backend import Capture, Command, FlowEvent, Process, Watch
-from launcher.capture import start_capture
+from launcher import cgroups, leaves, namespaces, needs, remains, rootless
+from launcher.backend import Capture, Command, FlowEvent, HostGoneError, Process, Watch
+from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.enter import KEPT_CAPABILITIES, NETWORK_CAPABILITIES, Entry
 from launcher.labs import Lab
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
-from launcher.wiring import bridge_interface, wire
+from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
 from topologies.files import write_text
 
@@ -41,6 +41,7 @@ class NetnsBackend:
     """A lab of network namespaces; a `launcher.backend.Backend`."""
 
     name = "netns"
+    wires = True
     images: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, lab: Lab, *, programs: Path = PROGRAMS) -> None:
@@ -48,6 +49,7 @@ class NetnsBackend:
         self.owners_available = rootless.owners_available()
         self._lab, self._programs = lab, programs
         self._groups: Mapping[str, tuple[Path, ...]] = {}
+        self._leaves = leaves.Leaves.none()
         self._processes: list[LabProcess] = []
         self._plan: LabPlan | None = None
         self._run_dir = lab.run_dir
@@ -58,6 +60,7 @@ class NetnsBackend:
         self._plan, self._run_dir = plan, run_dir
         made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
         self._groups, self.notes = made.hosts, made.notes
+        self._leaves = _leaves(made.hosts)
         write_text(self._lab.folder / "hosts", _hosts_file(plan))
         write_text(self._lab.folder / "nsswitch.conf", _NAME_SERVICE)
         namespaces.create(remains.fabric_name(self._lab.id))
@@ -70,10 +73,15 @@ class NetnsBackend:
         """Start a program in a host, its output appended to its log file."""
         if host not in self._groups:
             raise LabError(f"lab {self._lab.id} has no host '{host}' that is up")
+        if not self._path(host).exists():
+            raise HostGoneError(host, "its network namespace has been removed")
         log = self._run_dir / "logs" / host / command.log
         log.parent.mkdir(parents=True, exist_ok=True)
+        leaf = self._leaves.make(host, command.owner)
+        # In the v2 hierarchy its own group takes the place of the host's, which holds it.
+        groups = [g for g in self._groups[host] if leaf is None or not leaf.is_relative_to(g)]
         entry = Entry(
-            groups=[str(group) for group in self._groups[host]],
+            groups=[str(group) for group in (*groups, *([leaf] if leaf else []))],
             hostname=host,
             files={f"/etc/{file.name}": str(file) for file in self._lab.folder.iterdir()},
             owner=command.owner if self.owners_available else None,
@@ -89,30 +97,37 @@ class NetnsBackend:
                     arguments,
                     output=output,
                     environment=_environment() | dict(command.environment),
-                )
+                ),
+                leaf,
             )
         self._processes = [*(p for p in self._processes if p.poll() is None), process]
         return process
 
-    def capture(self, network: str, file: Path) -> Capture:
-        """Start capturing a network on its bridge; returns when packets are being seen."""
+    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+        """Start capturing a network on its bridge, or an end of a host's cable."""
+        node, interface = capture_place(self._built(), point)
         return start_capture(
-            network,
+            point,
             file,
-            interface=bridge_interface(self._built(), network),
-            namespace=self._fabric(),
+            interface=interface,
+            namespace=self._path(node) if node else self._fabric(),
             run_dir=self._run_dir,
+            options=options,
         )
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
-        """Report each new flow that a lab process opens."""
+        """Report each flow that a lab process opens or accepts."""
         if not self.owners_available:
             raise MachineError(
                 "this user has a single group id, so the kernel cannot tell activities apart",
                 remedy=rootless.SUBORDINATE_REMEDY,
             )
-        hosts = self._built().opening
-        return start_watch({host: self._path(host) for host in hosts}, on_event)
+        return start_watch(
+            {host: self._path(host) for host in self._built().opening},
+            on_event,
+            levels=self._leaves.levels,
+            groups=self._leaves.owners,
+        )
 
     def down(self) -> None:
         """Remove everything this lab made."""
@@ -140,8 +155,8 @@ class NetnsBackend:
 class LabProcess:
     """A program in a host, the leader of its own process group; a `launcher.backend.Process`."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], leaf: Path | None = None) -> None:
+        self._process, self._leaf = process, leaf
 
     @property
     def pid(self) -> int:
@@ -150,7 +165,10 @@ class LabProcess:
 
     def poll(self) -> int | None:
         """Exit code, or None while it runs; a negative number is the signal that ended it."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self._discard_leaf()
+        return code
 
     def stop(self, grace_s: float) -> int | None:
         """Ask it to end, then force it and whatever it started; its exit code."""
@@ -159,11 +177,24 @@ class LabProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_s)
             self._signal(signal.SIGKILL)
-        return self._process.wait()
+        self._process.wait()
+        return self.poll()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+    def _discard_leaf(self) -> None:
+        leaves.discard(self._leaf)
+        self._leaf = None
+
+
+def _leaves(groups: Mapping[str, tuple[Path, ...]]) -> leaves.Leaves:
+    """Groups for programs below the hosts' own, where this user may make them."""
+    root = cgroups.hierarchies().unified
+    parents = {host: cgroups.v2_group(paths) for host, paths in groups.items()}
+    known = {host: path for host, path in parents.items() if path is not None}
+    return leaves.Leaves(root, known) if root is not None else leaves.Leaves.none()
 
 
 def _environment() -> dict[str, str]:

@@ -98,8 +98,11 @@ class PhaseRecord(Record):
 
 
 class EvidenceRecord(Record):
-    """The kernel saw this owner open this flow (conntrack, NEW event). Never read by the rules."""
+    """The kernel saw this owner open or accept this flow (conntrack). Never read by the rules."""
 
+    role: Literal["opened", "accepted", "packet"] = Field(
+        "opened", description="packet: it sent one that the kernel made no flow of"
+    )
     time_ns: int
     protocol: int = Field(description="IP protocol number")
     src: str
@@ -110,17 +113,51 @@ class EvidenceRecord(Record):
     activity: str | None = Field(
         description="activity or service id; null when the owner is unknown"
     )
+    second: str | None = Field(
+        None, description="the same by the control group of its socket; null where that is unknown"
+    )
+
+
+class FlowEndRecord(Record):
+    """The kernel forgot a flow that this owner had opened: what it had counted until then."""
+
+    start_ns: int
+    time_ns: int = Field(description="10 s after a TCP connection closed, or when the run ended")
+    protocol: int = Field(description="IP protocol number")
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    host: str
+    activity: str | None
+    packets: int = Field(description="that the opener sent, as its host counted them")
+    bytes: int = Field(description="of IP")
+    reply_packets: int
+    reply_bytes: int
+
+
+class WindowRecord(Record):
+    """An activity that sends frames itself, which no flow of the kernel's shows: when and where."""
+
+    activity: str
+    host: str
+    addresses: tuple[str, ...]
+    macs: tuple[str, ...] = Field(description="empty on Docker's own networks")
+    start_ns: int
+    stop_ns: int
 
 
 class CaptureRecord(Record):
     """One capture file and what the kernel said about it."""
 
-    network: str
-    file: str = Field(description="relative to the run directory")
+    network: str = Field(description="or a host's interface, as client:eth0")
+    file: str = Field(description="relative to the run directory; empty when it was streamed")
+    further: tuple[str, ...] = Field((), description="more files of the same, when it was rotated")
     packets: int = Field(description="written to the file")
     received: int
     dropped_by_kernel: int
     dropped_by_interface: int
+    lost: str = Field("", description="why packets are missing; empty when it ran to the end")
 
 
 class Manifest(Record):
@@ -138,7 +175,9 @@ class Manifest(Record):
     notes: tuple[str, ...] = Field(description="what this machine could not do, in words")
     versions: dict[str, str]
     machine: dict[str, str | int | float]
-    evidence: str = Field(description="'conntrack by group id', or why there is none")
+    evidence: str = Field(description="how the kernel knows whose a flow is, or why there is none")
+    time_scale: float = Field(1.0, description="what pauses and phases were divided by")
+    losses: tuple[str, ...] = Field((), description="what the run lost although it went on")
     start_ns: int
     stop_ns: int | None
     counts: dict[str, int]

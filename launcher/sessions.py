@@ -5,18 +5,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from launcher.backend import Backend, Process
+from launcher.activities import catalogue
+from launcher.backend import Backend, HostGoneError, Process
 from launcher.commands import read_events, session_command, session_log
+from launcher.losses import Losses
 from launcher.plan import Endpoint, RunPlan, SessionPlan
-from launcher.records import ActivityRecord, InsideRecord, Peer, protocol_name
-from launcher.rundir import LOGS, LineWriter
+from launcher.records import (
+    ActivityRecord,
+    InsideRecord,
+    Peer,
+    WindowRecord,
+    protocol_name,
+)
+from launcher.rundir import LOGS, WINDOWS, LineWriter
+from launcher.wiring import node_mac
 
 GRACE_S: Final = 3.0
+OVERTIME_S: Final = 5.0  # a session ends by itself before its time; one that does not hangs
 STOPPERS: Final = 32
 
 
@@ -25,6 +35,7 @@ class _Running:
     session: SessionPlan
     process: Process
     start_ns: int
+    latest_s: float  # by the clock that the caller keeps
 
 
 class Sessions:
@@ -35,43 +46,64 @@ class Sessions:
         backend: Backend,
         plan: RunPlan,
         run_dir: Path,
+        *,
         journal: LineWriter,
         containers: Mapping[str, str],
+        losses: Losses,
     ) -> None:
         self._backend, self._plan, self._run_dir = backend, plan, run_dir
-        self._journal, self._containers = journal, containers
+        self._journal, self._containers, self._losses = journal, containers, losses
         self._waiting = sorted(plan.sessions, key=lambda session: session.start_s, reverse=True)
         self._running: list[_Running] = []
+        self._ending: list[tuple[_Running, Future[int | None]]] = []
+        self._pool = ThreadPoolExecutor(max_workers=STOPPERS)
         self.outcomes: Counter[str] = Counter()
 
     @property
     def done(self) -> bool:
         """Whether all sessions have begun and ended."""
-        return not self._waiting and not self._running
+        return not self._waiting and not self._running and not self._ending
 
     def advance(self, now_s: float) -> None:
         """Start what is due ``now_s`` seconds after the first phase began; reap what has ended."""
         while self._waiting and self._waiting[-1].start_s <= now_s:
-            session = self._waiting.pop()
-            start_ns = time.time_ns()
-            process = self._backend.spawn(session.host, session_command(session))
-            self._running.append(_Running(session, process, start_ns))
+            self._start(self._waiting.pop(), now_s)
         still_running = []
         for item in self._running:
             code = item.process.poll()
-            if code is None:
-                still_running.append(item)
-            else:
+            if code is not None:
                 self._record(item, code, "ok" if code == 0 else "failed")
+            elif now_s > item.latest_s:
+                self._losses.add(f"session {_named(item.session)} hung and was ended")
+                self._ending.append((item, self._pool.submit(item.process.stop, GRACE_S)))
+            else:
+                still_running.append(item)
         self._running = still_running
+        self._reap_hung()
 
     def stop(self) -> None:
         """End what still runs, all at once."""
         stopped, self._running = self._running, []
-        with ThreadPoolExecutor(max_workers=STOPPERS) as pool:
-            codes = pool.map(lambda item: item.process.stop(GRACE_S), stopped)
-            for item, code in zip(stopped, codes, strict=True):
-                self._record(item, code, "stopped")
+        self._ending += [(item, self._pool.submit(item.process.stop, GRACE_S)) for item in stopped]
+        self._pool.shutdown()
+        self._reap_hung()
+
+    def _start(self, session: SessionPlan, now_s: float) -> None:
+        start_ns = time.time_ns()
+        try:
+            process = self._backend.spawn(session.host, session_command(session))
+        except HostGoneError as error:
+            self._losses.add(f"{error}; its sessions from then on did not take place")
+            self.outcomes["not_started"] += 1
+            return
+        latest_s = now_s + session.duration_s + OVERTIME_S
+        self._running.append(_Running(session, process, start_ns, latest_s))
+
+    def _reap_hung(self) -> None:
+        ended = [(item, future) for item, future in self._ending if future.done()]
+        self._ending = [(item, future) for item, future in self._ending if not future.done()]
+        for item, future in ended:
+            self._record(item, future.result(), "stopped")
 
     def _record(
         self, item: _Running, code: int | None, outcome: Literal["ok", "failed", "stopped"]
@@ -88,7 +120,7 @@ class Sessions:
                 params=session.params,
                 user=session.user,
                 host=session.host,
-                addresses=tuple(map(str, self._plan.lab.seen_as(session.host))),
+                addresses=self._addresses(session.host),
                 container=self._containers[session.host],
                 owner=session.owner,
                 peers=tuple(peer for target in session.peers for peer in _peers(target)),
@@ -100,6 +132,25 @@ class Sessions:
                 inside=_inside(session),
             )
         )
+        if session.variant in catalogue()[session.kind].untracked:
+            self._record_window(session, item.start_ns, stop_ns)
+
+    def _record_window(self, session: SessionPlan, start_ns: int, stop_ns: int) -> None:
+        node = self._plan.lab.node(session.host)
+        with LineWriter(self._run_dir / WINDOWS) as windows:
+            windows.write(
+                WindowRecord(
+                    activity=session.id,
+                    host=session.host,
+                    addresses=self._addresses(session.host),
+                    macs=tuple(map(node_mac, node.links)) if self._backend.wires else (),
+                    start_ns=start_ns,
+                    stop_ns=stop_ns,
+                )
+            )
+
+    def _addresses(self, host: str) -> tuple[str, ...]:
+        return tuple(map(str, self._plan.lab.seen_as(host)))
 
     def _effect(self, session: SessionPlan) -> dict[str, object] | None:
         effect = None
@@ -119,6 +170,10 @@ def _inside(session: SessionPlan) -> InsideRecord | None:
         params=inside.params,
         services=tuple(peer.service for peer in inside.peers),
     )
+
+
+def _named(session: SessionPlan) -> str:
+    return f"{session.id} ({session.kind}, {session.user})"
 
 
 def _peers(endpoint: Endpoint) -> list[Peer]:

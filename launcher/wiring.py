@@ -46,6 +46,25 @@ def port_interface(plan: LabPlan, node: str, interface: str) -> str:
     return f"p{index}-{interface.removeprefix('eth')}"
 
 
+def node_mac(link: Link) -> str:
+    """Ethernet address of a node's interface."""
+    return _mac(_NODE_MAC, link.address)
+
+
+def capture_place(plan: LabPlan, point: str) -> tuple[str, str]:
+    """Where a capture point is: the node, empty for the fabric, and the interface's name there.
+
+    A point is a network (its bridge), or an end of a node's cable: ``client:eth0`` in the node,
+    ``client:port0`` the same cable's end at the network.
+    """
+    node, _, interface = point.partition(":")
+    if not interface:
+        return "", bridge_interface(plan, point)
+    if interface.startswith("port"):
+        return "", port_interface(plan, node, interface.replace("port", "eth"))
+    return node, interface
+
+
 def wire(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
     """Build every network of ``plan`` and connect its nodes.
 
@@ -107,7 +126,7 @@ def _add_cable(ip: IPRoute, plan: LabPlan, node: Node, link: Link, namespace: Pa
             peer={
                 "ifname": link.interface,
                 "mtu": segment.mtu,
-                "address": _mac(_NODE_MAC, link.address),
+                "address": node_mac(link),
                 "net_ns_fd": inside.fileno(),
             },
         )
@@ -134,7 +153,8 @@ def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
                     # The plan gives each address once: nobody has to ask around for it first.
                     flags=_NO_DETECTION if address.version == 6 else 0,
                 )
-            ip.link("set", index=index, state="up")
+            # One packet at a time through the host's own stack too, where conntrack counts them.
+            ip.link("set", index=index, state="up", gso_max_segs=1)
             impair.shape_node(ip, index, segments[link.network])
         for route in node.routes:
             ip.route("add", dst=str(route.destination), gateway=str(route.gateway))

@@ -131,9 +131,26 @@ def _activities(topology: Topology) -> Iterator[Fault]:
 
 
 def _captures(topology: Topology) -> Iterator[Fault]:
-    for index, network in enumerate(topology.captures or ()):
-        if network not in topology.networks:
-            yield _unknown(("captures", index), "network", network, topology.networks)
+    cables = {
+        f"{machine}:{end}{number}"
+        for machine, networks in _machines(topology)
+        for number in range(len(networks))
+        for end in ("eth", "port")
+    }
+    for index, point in enumerate(topology.captures or ()):
+        if ":" in point and point not in cables:
+            what = "capture point, MACHINE:ethN or MACHINE:portN,"
+            yield _unknown(("captures", index), what, point, sorted(cables))
+        elif ":" not in point and point not in topology.networks:
+            yield _unknown(("captures", index), "network", point, topology.networks)
+
+
+def _machines(topology: Topology) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, router in topology.routers.items():
+        yield name, router.networks
+    for name, host in topology.hosts.items():
+        for member in topology.members(name):
+            yield member, host.networks
 
 
 def _room(topology: Topology) -> Iterator[Fault]:

@@ -167,6 +167,9 @@ DEFAULT_PHASES: Final = (
 )
 
 
+CapturePoint = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}(:(eth|port)[0-9]{1,2})?$")]
+
+
 class Topology(Model):
     """A whole lab and what happens in it."""
 
@@ -178,8 +181,10 @@ class Topology(Model):
     services: dict[Name, Service] = Field(default_factory=dict)
     activities: dict[Name, Activity] = Field(default_factory=dict)
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = DEFAULT_PHASES
-    captures: tuple[Name, ...] | None = Field(
-        None, description="networks that are captured; null is every network with a service on it"
+    captures: tuple[CapturePoint, ...] | None = Field(
+        None,
+        description="networks that are captured, and ends of cables: client:eth0 in the host, "
+        "client:port0 at its network; null is every network with a service on it",
     )
 
     def members(self, host: str) -> tuple[str, ...]:
@@ -199,7 +204,7 @@ class Topology(Model):
 
     @property
     def capture_points(self) -> tuple[str, ...]:
-        """Networks that are captured, the default spelled out."""
+        """Where packets are captured, the default spelled out."""
         if self.captures is not None:
             return self.captures
         serving = {n for s in self.services.values() for n in self.hosts[s.host].networks}

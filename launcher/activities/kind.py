@@ -85,8 +85,9 @@ class ActivityKind(Generic[ParamsT]):
     tunnels
         Whether it carries another activity, which a topology names with ``inside``.
     untracked
-        Variants whose packets the kernel's connection tracking takes for no flow, so that it has no
-        evidence of them: ARP, TCP segments that can begin no connection.
+        Variants whose packets the kernel's connection tracking takes for no flow (ARP, TCP segments
+        that can begin no connection): their evidence is the time the session ran
+        (`launcher.records.WindowRecord`).
     needs
         What its client uses.
     rules_network

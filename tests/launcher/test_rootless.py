@@ -49,6 +49,7 @@ import json, os, sys, time
 from pathlib import Path
 from launcher.addressing import lab_plan
 from launcher.backend import Command
+from launcher.capture import CaptureOptions
 from launcher.labs import Lab
 from launcher.netns import NetnsBackend
 from launcher.rootless import is_rootless, reexec_rootless
@@ -85,7 +86,7 @@ try:
     evidence = "watched"
 except MachineError as error:
     watch, evidence = None, str(error)
-capture = backend.capture("lan", folder / "captures/lan.pcap")
+capture = backend.capture("lan", folder / "captures/lan.pcap", CaptureOptions())
 backend.spawn("b", Command("serve", (), 20_001, "serve.log"))
 log = folder / "logs/b/serve.log"
 while "ready" not in log.read_text():
@@ -104,7 +105,7 @@ print(json.dumps({
     "fetched": (folder / "logs/a/fetch.log").read_text().split(),
     "packets": packets,
     "evidence": evidence,
-    "owners": [event.owner for event in events],
+    "owners": [event.owner for event in events if event.what == "opened"],
     "notes": backend.notes,
 }))
 """
