@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if checked.problems:
         raise InputError(checked.problems)
     topology = document.model
-    lab = lab_plan(topology)
+    lab = replace(lab_plan(topology), seed=derive_seed(seed, "impairments"))
     endpoints = _endpoints(topology, lab)
     planned_services = tuple(
         ServicePlan(

@@ -57,6 +57,7 @@ class LabPlan:
     segments: tuple[Segment, ...]
     nodes: tuple[Node, ...]
     captures: tuple[str, ...]
+    seed: int = 0  # of what chance does to packets
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""

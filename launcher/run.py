@@ -15,9 +15,17 @@ from typing import Final, Literal
 from launcher import rundir
 from launcher.backend import Backend, Capture, FlowEvent
 from launcher.compile import compile_run
+from launcher.impair.schedule import LinkSchedule
+from launcher.impair.verify import verify
 from launcher.machine import machine_facts, versions
 from launcher.plan import RunPlan
-from launcher.records import CaptureRecord, EvidenceRecord, Manifest, PhaseRecord
+from launcher.records import (
+    CaptureRecord,
+    EvidenceRecord,
+    Manifest,
+    PhaseRecord,
+    VerifiedLink,
+)
 from launcher.servers import Servers
 from launcher.sessions import Sessions
 from topologies import Phase, Topology
@@ -75,6 +83,7 @@ class _Experiment:
         self._containers: Mapping[str, str] = {}
         self._evidence_note = EVIDENCE_KIND
         self._captures: tuple[CaptureRecord, ...] = ()
+        self._links: tuple[VerifiedLink, ...] = ()
         self._counts = {"sessions": len(plan.sessions), "services": len(plan.services)}
         self._start_ns = time.time_ns()
 
@@ -97,6 +106,7 @@ class _Experiment:
     def _run(self, cleanup: ExitStack) -> None:
         self._progress("building the lab", 0, 1)
         self._containers = self._backend.up(self._plan.lab, self._out)
+        self._links = verify(self._backend.links)
         journal = cleanup.enter_context(rundir.LineWriter(self._out / rundir.JOURNAL))
         evidence = cleanup.enter_context(rundir.LineWriter(self._out / rundir.EVIDENCE))
         stop_watch = self._start_watch(evidence)
@@ -110,16 +120,19 @@ class _Experiment:
             servers.await_ready()
             self._run_phases(servers, journal)
             servers.stop(journal, self._containers)
+            self._counts["frames_lost_by_links"] = self._backend.links.overrun()
         finally:
             self._captures = _stop_captures(captures)
             self._counts |= {"evidence_lost": stop_watch(), "evidence": evidence.count}
 
     def _run_phases(self, servers: Servers, journal: rundir.LineWriter) -> None:
         sessions = Sessions(self._backend, self._plan, self._out, journal, self._containers)
+        links = LinkSchedule(self._backend.links, journal.write)
         phases, total_s = self._topology.phases, self._topology.duration_s
         begin, begin_ns = time.monotonic(), time.time_ns()
         try:
             while (now_s := time.monotonic() - begin) < total_s and not sessions.done:
+                links.advance(now_s)
                 sessions.advance(now_s)
                 servers.check()
                 self._progress(f"{_phase_at(phases, now_s).name} phase", now_s, total_s)
@@ -188,6 +201,7 @@ class _Experiment:
             stop_ns=time.time_ns() if status == "complete" else None,
             counts=self._counts,
             captures=self._captures,
+            links=self._links,
             sha256=dict(sha256 or {}),
         )
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from launcher.records import (
     ActivityRecord,
     EvidenceRecord,
+    ImpairmentRecord,
     Manifest,
     PhaseRecord,
     Record,
@@ -31,11 +32,12 @@ EVIDENCE = "evidence.jsonl"
 CAPTURES = "captures"
 LOGS = "logs"
 
-JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord
+JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord | ImpairmentRecord
 _JOURNAL_TYPES: Mapping[str, type[JournalRecord]] = {
     "activity": ActivityRecord,
     "service": ServiceRecord,
     "phase": PhaseRecord,
+    "impairment": ImpairmentRecord,
 }
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from topologies.distributions import Exponential, Lognormal, TimeDistribution
 from topologies.faults import fault
+from topologies.impairments import Impairments
 
 LAB_ADDRESSES: Final = IPv4Network(
     "198.18.0.0/15"
@@ -27,22 +28,6 @@ class Model(BaseModel):
     """Base of everything a user writes: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Impairments(Model):
-    """What a network does to its packets, on every link of it."""
-
-    rate_mbit: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
-        None, description="rate limit of each host's link, each way; null is unlimited"
-    )
-    delay_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="one-way delay")
-    jitter_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="of the delay")
-    loss_percent: Annotated[float, Field(ge=0, le=50)] = Field(0.0, description="random loss")
-
-    @property
-    def needs_netem(self) -> bool:
-        """Whether the kernel's netem queue is needed (delay, jitter or loss)."""
-        return bool(self.delay_ms or self.jitter_ms or self.loss_percent)
 
 
 class Network(Model):
