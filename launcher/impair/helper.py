@@ -167,8 +167,11 @@ def _packet_socket(interface: str) -> socket.socket:
 def _be_prompt() -> None:
     """Ask for exact timers and, where we may, for the processor before others."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
 def main() -> int:

@@ -30,7 +30,7 @@ SATURATED_S: Final = 0.2
 FASTEST_MBIT: Final = 500.0  # this program cannot saturate more
 _AT_ONCE_MBIT: Final = 400.0
 _MOST_GROUPS: Final = 4
-_ALL_FRAMES: Final = 12_000
+_PER_SECOND: Final = 20_000  # frames that this program can handle
 _FEWEST: Final = 5
 _LOAD: Final = 0.2  # of a limited lane, while it is probed for all but the rate
 _OFFERED: Final = 1.3  # of a lane's rate, while that is probed
@@ -76,13 +76,12 @@ class Lane:
             if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                 raise
 
-    def paced_frames(self, lanes: int) -> int:
-        """How many frames measure all but the rate."""
-        frames = min(FRAMES, _ALL_FRAMES // lanes)
-        if self.quality.rate_mbit is not None:
-            bits = _LOAD * self.quality.rate_mbit * 1e6 * PACED_S
-            frames = min(frames, int(bits / 8 / _LEAST_BYTES))
-        return max(_FEWEST, frames)
+    def paced_frames(self, most: int, spent_s: float) -> int:
+        """How many frames measure all but the rate in that time."""
+        if self.quality.rate_mbit is None:
+            return most
+        bits = _LOAD * self.quality.rate_mbit * 1e6 * spent_s
+        return max(_FEWEST, min(most, int(bits / 8 / _LEAST_BYTES)))
 
     @property
     def load_frame_bytes(self) -> int:
@@ -109,11 +108,15 @@ def lanes_of(
     return stack, lanes
 
 
-def pace(lanes: Sequence[Lane]) -> None:
-    """Send small frames to every lane, evenly over `PACED_S`, and take in what arrives."""
-    counts = [lane.paced_frames(len(lanes)) for lane in lanes]
+def pace(lanes: Sequence[Lane], *, frames: int = FRAMES, spent_s: float = PACED_S) -> None:
+    """Send small frames to every lane, evenly over that time, and take in what arrives.
+
+    They are fewer than ``frames`` to a slow lane, and if there are many lanes.
+    """
+    most = max(_FEWEST, min(frames, int(_PER_SECOND * spent_s) // len(lanes)))
+    counts = [lane.paced_frames(most, spent_s) for lane in lanes]
     rounds = max(counts)
-    for done in _rounds(lanes, rounds, PACED_S / rounds):
+    for done in _rounds(lanes, rounds, spent_s / rounds):
         for lane, count in zip(lanes, counts, strict=True):
             while lane.sent < done * count // rounds:
                 lane.send(_LEAST_BYTES)
