@@ -92,11 +92,10 @@ def _impairments() -> Finding:
     except (PermissionError, GstaError) as error:
         return Finding("impairments", "partly", f"not tried: {error}", "run gsta doctor as root")
     if missing:
-        asks = {"tbf": "rate limits", "netem": "delay, jitter and loss"}
-        what = " and ".join(asks[name] for name in missing)
         modules = " ".join(f"sch_{name}" for name in missing)
-        return Finding("impairments", "partly", f"no {what}", f"modprobe -a {modules}")
-    return Finding("impairments", "yes", "rate, delay, jitter and loss")
+        detail = f"by a process of ours: the kernel has no {' and no '.join(missing)}"
+        return Finding("impairments", "yes", detail, f"faster: modprobe -a {modules}")
+    return Finding("impairments", "yes", "by the kernel: tbf and netem")
 
 
 def _limits() -> Finding:

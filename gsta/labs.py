@@ -20,7 +20,7 @@ from launcher.backend import Backend
 from launcher.labstate import Lab
 from launcher.run import Progress, RunOptions, run_experiment
 from launcher.rundir import read_manifest
-from topologies import Impairments, Topology
+from topologies import Topology
 from topologies.document import Document
 from topologies.errors import INTERRUPTED, LabError, MachineError
 from topologies.files import write_text
@@ -85,9 +85,8 @@ def run_lab(
 
 def _docker_suits(topology: Topology) -> bool:
     """Whether this user's kind of Docker lab can do what the topology asks for."""
-    plain = Impairments()
     return os.geteuid() == 0 or not (
-        topology.routers or any(n.impairments != plain for n in topology.networks.values())
+        topology.routers or any(n.impairments.active for n in topology.networks.values())
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from launcher.capture import CaptureOptions
+from launcher.impair import Links
 from launcher.plan import LabPlan
 from launcher.records import CaptureRecord
 from topologies.errors import LabError
@@ -113,6 +114,10 @@ class Backend(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What this machine could not do (resource limits, say), in words."""
+
+    @property
+    def links(self) -> Links:
+        """The links of the lab's impaired networks; none before `up`."""
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the container id or namespace name of each host."""

@@ -48,7 +48,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if checked.problems:
         raise InputError(checked.problems)
     topology = document.model
-    lab = lab_plan(topology)
+    lab = replace(lab_plan(topology), seed=derive_seed(seed, "impairments"))
     lab = replace(lab, needs=_needs(topology, checked, lab))
     endpoints = service_endpoints(topology, lab)
     serving = tuple(

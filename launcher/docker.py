@@ -19,6 +19,7 @@ from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
+from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.plan import LabPlan, Node
 from launcher.wiring import capture_place, wire
@@ -82,6 +83,7 @@ class DockerBackend:
     ) -> None:
         self.images: Mapping[str, str] = MappingProxyType({})
         self.notes: tuple[str, ...] = ()
+        self.links = Links()
         self._lab, self._lifetime_s, self._programs = lab, lifetime_s, programs
         self._client = connect()
         self._plan: LabPlan | None = None
@@ -108,7 +110,9 @@ class DockerBackend:
             self._containers = {c.labels[HOST_LABEL]: c for c in started}
         self._leaves = self._make_leaves()
         namespaces.create(remains.fabric_name(self._lab.id))
-        wire(plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes})
+        self.links = wire(
+            plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes}
+        )
         return {name: str(container.id) for name, container in self._containers.items()}
 
     def spawn(self, host: str, command: Command) -> Process:
@@ -140,6 +144,7 @@ class DockerBackend:
 
     def down(self) -> None:
         """Remove everything this lab made."""
+        self.links.close()
         engine.remove(self._lab.id)
         remains.remove(self._lab.id)
         self._containers = {}

@@ -22,10 +22,10 @@ from launcher.docker import LIFETIME_S, THREADS, Starter, connect, ensure_images
 from launcher.docker_helpers import AgentWatch, Helper
 from launcher.docker_process import spawn
 from launcher.images import AGENT_COMMAND
+from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.netfilter import SETTINGS, WANTED
 from launcher.plan import LabPlan, Node, Segment
-from topologies import Impairments
 from topologies.errors import LabError, MachineError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class DockerNativeBackend:
     ) -> None:
         self.images: Mapping[str, str] = MappingProxyType({})
         self.notes = ("hosts are on Docker's own networks, since only root can wire them",)
+        self.links = Links()
         self._lab, self._lifetime_s, self._programs = lab, lifetime_s, programs
         self._client = connect()
         self._plan: LabPlan | None = None
@@ -248,7 +249,7 @@ def _require_possible(plan: LabPlan) -> None:
                 f"network '{segment.name}' cannot have IPv6 on Docker's own networks",
                 remedy="run as root, or leave its subnet6 out",
             )
-        if segment.impairments != Impairments():
+        if segment.impairments.active:
             raise MachineError(
                 f"network '{segment.name}' cannot be impaired on Docker's own networks",
                 remedy="run as root, or leave its impairments out",

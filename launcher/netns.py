@@ -21,6 +21,7 @@ from launcher.backend import Capture, Command, FlowEvent, HostGoneError, Process
 from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.enter import KEPT_CAPABILITIES, NETWORK_CAPABILITIES, Entry
+from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
@@ -46,6 +47,7 @@ class NetnsBackend:
 
     def __init__(self, lab: Lab, *, programs: Path = PROGRAMS) -> None:
         self.notes: Sequence[str] = ()
+        self.links = Links()
         self.owners_available = rootless.owners_available()
         self._lab, self._programs = lab, programs
         self._groups: Mapping[str, tuple[Path, ...]] = {}
@@ -66,7 +68,9 @@ class NetnsBackend:
         namespaces.create(remains.fabric_name(self._lab.id))
         for node in plan.nodes:
             namespaces.create(self._namespace(node.name))
-        wire(plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes})
+        self.links = wire(
+            plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes}
+        )
         return {node.name: self._namespace(node.name) for node in plan.nodes}
 
     def spawn(self, host: str, command: Command) -> Process:
@@ -131,6 +135,7 @@ class NetnsBackend:
 
     def down(self) -> None:
         """Remove everything this lab made."""
+        self.links.close()
         remains.remove(self._lab.id)
         for process in self._processes:
             process.stop(0)

@@ -136,6 +136,7 @@ class LabPlan:
     nodes: tuple[Node, ...]
     captures: tuple[str, ...]
     needs: tuple[Need, ...] = ()  # of all kinds that the topology names
+    seed: int = 0  # of what chance does to packets
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""

@@ -46,6 +46,44 @@ class InsideRecord(Record):
     services: tuple[str, ...]
 
 
+class LinkRecord(Record):
+    """One direction of a network's links, as it was asked for."""
+
+    rate_mbit: float | None = Field(description="null: unlimited")
+    delay_ms: float
+    jitter_ms: float
+    jitter_distribution: str
+    loss_percent: float
+    loss_burst_packets: float
+    reorder_percent: float
+    duplicate_percent: float
+    queue_packets: int | None
+    queue_ms: float | None
+
+
+class LinkMeasure(Record):
+    """One direction of one link of a network, as a probe found it before the first packet."""
+
+    frames: int = Field(description="sent by the probe to measure all but the rate")
+    rate_mbit: float | None = Field(description="null: not limited, or too fast to measure")
+    delay_ms: float | None = Field(description="median; null: nothing arrived")
+    jitter_ms: float | None = Field(description="standard deviation of the delay")
+    loss_percent: float
+    reorder_percent: float
+    duplicate_percent: float
+
+
+class VerifiedLink(Record):
+    """What a network's links were asked to do at the start, and what they did."""
+
+    network: str
+    direction: Literal["down", "up"] = Field(description="down: towards the machines")
+    mechanism: str = Field(description="tbf, netem or user-space link")
+    node: str = Field(description="the machine whose link was measured")
+    asked: LinkRecord
+    measured: LinkMeasure
+
+
 class ActivityRecord(Record):
     """One session of one user: a program that ran on a host."""
 
@@ -95,6 +133,17 @@ class PhaseRecord(Record):
     intensity: float
     start_ns: int
     stop_ns: int
+
+
+class ImpairmentRecord(Record):
+    """From this moment on the links of a network were like this."""
+
+    record: Literal["impairment"] = "impairment"
+    network: str
+    time_ns: int
+    at_s: float = Field(description="when the schedule asked for it")
+    down: LinkRecord = Field(description="towards the machines")
+    up: LinkRecord = Field(description="from the machines")
 
 
 class EvidenceRecord(Record):
@@ -182,4 +231,5 @@ class Manifest(Record):
     stop_ns: int | None
     counts: dict[str, int]
     captures: tuple[CaptureRecord, ...]
+    links: tuple[VerifiedLink, ...] = Field((), description="of the impaired networks")
     sha256: dict[str, str] = Field(description="of every other file of the run")

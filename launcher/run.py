@@ -23,10 +23,12 @@ from launcher.capture import CaptureOptions
 from launcher.captures import Captures, Sink
 from launcher.compile import compile_run
 from launcher.evidence import Evidence
+from launcher.impair.schedule import LinkSchedule
+from launcher.impair.verify import verify
 from launcher.losses import Clocks, Losses
 from launcher.machine import machine_facts, versions
 from launcher.plan import RunPlan
-from launcher.records import CaptureRecord, Manifest, PhaseRecord
+from launcher.records import CaptureRecord, Manifest, PhaseRecord, VerifiedLink
 from launcher.servers import Servers
 from launcher.sessions import Sessions
 from launcher.tempo import faster, shorter
@@ -114,6 +116,7 @@ class _Experiment:
         self._containers: Mapping[str, str] = {}
         self._evidence_note = "none: the run did not get that far"
         self._captures: tuple[CaptureRecord, ...] = ()
+        self._links: tuple[VerifiedLink, ...] = ()
         self._counts = {"sessions": len(plan.sessions), "services": len(plan.services)}
         self._losses = Losses()
         self._start_ns = time.time_ns()
@@ -146,6 +149,7 @@ class _Experiment:
     def _run(self, cleanup: ExitStack) -> None:
         self._progress("building the lab", 0, 1)
         self._containers = self._backend.up(self._plan.lab, self._out)
+        self._links = verify(self._backend.links)
         journal = cleanup.enter_context(rundir.LineWriter(self._out / rundir.JOURNAL))
         captures = Captures(self._losses)
         evidence = Evidence(self._out, self._plan, self._backend)
@@ -171,6 +175,7 @@ class _Experiment:
             servers.await_ready()
             self._run_phases(servers, captures, journal)
             servers.stop()
+            self._counts["frames_lost_by_links"] = self._backend.links.overrun()
         finally:
             with _undisturbed():
                 self._end_recording(captures, evidence)
@@ -194,11 +199,13 @@ class _Experiment:
             containers=self._containers,
             losses=self._losses,
         )
+        links = LinkSchedule(self._backend.links, journal.write)
         phases, clocks = self._phases, Clocks(self._losses)
         total_s = sum(phase.duration_s for phase in phases)
         begin, begin_ns = time.monotonic(), time.time_ns()
         try:
             while (now_s := time.monotonic() - begin) < total_s and not sessions.done:
+                links.advance(now_s)
                 sessions.advance(now_s)
                 servers.check()
                 captures.check()
@@ -245,6 +252,7 @@ class _Experiment:
             stop_ns=time.time_ns() if status == "complete" else None,
             counts=self._counts,
             captures=self._captures,
+            links=self._links,
             sha256=dict(sha256 or {}),
         )
 

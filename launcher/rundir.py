@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from launcher.records import (
     ActivityRecord,
     EvidenceRecord,
+    ImpairmentRecord,
     Manifest,
     PhaseRecord,
     Record,
@@ -37,11 +38,12 @@ LOGS = "logs"
 RESERVE = ".reserve"  # so that the disk is never too full for the last manifest
 RESERVE_BYTES = 1 << 18
 
-JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord
+JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord | ImpairmentRecord
 _JOURNAL_TYPES: Mapping[str, type[JournalRecord]] = {
     "activity": ActivityRecord,
     "service": ServiceRecord,
     "phase": PhaseRecord,
+    "impairment": ImpairmentRecord,
 }
 
 

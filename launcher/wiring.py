@@ -20,7 +20,8 @@ from typing import Final
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from launcher import impair, nftables
+from launcher import nftables
+from launcher.impair import Links, Place
 from launcher.namespaces import entered, write_setting
 from launcher.plan import LabPlan, Link, Node, Segment
 from topologies.addresses import Address
@@ -65,8 +66,8 @@ def capture_place(plan: LabPlan, point: str) -> tuple[str, str]:
     return node, interface
 
 
-def wire(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
-    """Build every network of ``plan`` and connect its nodes.
+def wire(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> Links:
+    """Build every network of ``plan`` and connect its nodes; its impaired links, to be closed.
 
     ``fabric`` and the values of ``nodes`` are network namespaces: ``/run/netns/NAME`` or
     ``/proc/PID/ns/net``. They must be empty but for the loopback.
@@ -78,15 +79,40 @@ def wire(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
     LabError
         Something in the plan could not be made; says on which node or network.
     """
-    impair.require(plan)
-    _wire_fabric(plan, fabric, nodes)
+    links = Links(_places(plan, nodes), fabric=fabric, seed=plan.seed)
+    try:
+        _wire_fabric(plan, fabric, nodes, links)
+        for node in plan.nodes:
+            with _explained(f"node '{node.name}'"), entered(nodes[node.name]):
+                _set_up_node(node)
+        with _explained("the impaired links"):
+            links.begin()
+    except BaseException:
+        links.close()
+        raise
+    return links
+
+
+def _places(plan: LabPlan, nodes: Mapping[str, Path]) -> list[Place]:
+    """Every cable of the lab."""
     segments = {segment.name: segment for segment in plan.segments}
-    for node in plan.nodes:
-        with _explained(f"node '{node.name}'"), entered(nodes[node.name]):
-            _set_up_node(node, segments)
+    made = []
+    for number, node in enumerate(plan.nodes):
+        for link in node.links:
+            port = f"p{number}-{link.interface.removeprefix('eth')}"
+            ends = (port, *_gap(port))
+            made.append(
+                Place(segments[link.network], node.name, nodes[node.name], link.interface, *ends)
+            )
+    return made
 
 
-def _wire_fabric(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None:
+def _gap(port: str) -> tuple[str, str]:
+    """Names of a cut cable's ends, that of the bridge's part and that of the node's part."""
+    return f"n{port[1:]}", f"f{port[1:]}"
+
+
+def _wire_fabric(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path], links: Links) -> None:
     with entered(fabric):
         _disable_ipv6()
         with IPRoute(groups=0) as ip:
@@ -96,7 +122,8 @@ def _wire_fabric(plan: LabPlan, fabric: Path, nodes: Mapping[str, Path]) -> None
             for node in plan.nodes:
                 with _explained(f"node '{node.name}'"):
                     for link in node.links:
-                        _add_cable(ip, plan, node, link, nodes[node.name])
+                        cut = links.cut(link.network)
+                        _add_cable(ip, plan, node, link, namespace=nodes[node.name], cut=cut)
 
 
 def _add_bridge(ip: IPRoute, plan: LabPlan, segment: Segment) -> None:
@@ -113,16 +140,21 @@ def _add_bridge(ip: IPRoute, plan: LabPlan, segment: Segment) -> None:
     ip.link("set", index=_index(name), mtu=segment.mtu, state="up", ifalias=segment.name)
 
 
-def _add_cable(ip: IPRoute, plan: LabPlan, node: Node, link: Link, namespace: Path) -> None:
+def _add_cable(
+    ip: IPRoute, plan: LabPlan, node: Node, link: Link, *, namespace: Path, cut: bool
+) -> None:
+    """Connect a node to its bridge; a cut cable leaves a gap in the fabric."""
     segment = next(s for s in plan.segments if s.name == link.network)
     port = port_interface(plan, node.name, link.interface)
+    near, far = _gap(port)
+    mac = _mac(_PORT_MAC, link.address)
     with namespace.open("rb") as inside:
         ip.link(
             "add",
-            ifname=port,
+            ifname=far if cut else port,
             kind="veth",
             mtu=segment.mtu,
-            address=_mac(_PORT_MAC, link.address),
+            **({} if cut else {"address": mac}),
             peer={
                 "ifname": link.interface,
                 "mtu": segment.mtu,
@@ -130,13 +162,18 @@ def _add_cable(ip: IPRoute, plan: LabPlan, node: Node, link: Link, namespace: Pa
                 "net_ns_fd": inside.fileno(),
             },
         )
+    if cut:
+        peer = {"ifname": near, "mtu": segment.mtu}
+        ip.link("add", ifname=port, kind="veth", mtu=segment.mtu, address=mac, peer=peer)
+        for end in (near, far):
+            disable_offloads(end)
+            ip.link("set", index=_index(end), state="up", ifalias=node.name)
     index, bridge = _index(port), _index(bridge_interface(plan, link.network))
     disable_offloads(port)
     ip.link("set", index=index, master=bridge, state="up", ifalias=node.name)
-    impair.shape_port(ip, index, segment)
 
 
-def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
+def _set_up_node(node: Node) -> None:
     _ipv6_settings(node)
     _node_settings(node)
     with IPRoute(groups=0) as ip:
@@ -155,7 +192,6 @@ def _set_up_node(node: Node, segments: Mapping[str, Segment]) -> None:
                 )
             # One packet at a time through the host's own stack too, where conntrack counts them.
             ip.link("set", index=index, state="up", gso_max_segs=1)
-            impair.shape_node(ip, index, segments[link.network])
         for route in node.routes:
             ip.route("add", dst=str(route.destination), gateway=str(route.gateway))
     if rules := nftables.ruleset(node):

@@ -178,6 +178,15 @@ def _times(topology: Topology) -> Iterator[Fault]:
             "only quiet ones",
             "no activity would ever start; raise one phase's intensity",
         )
+    for name, network in topology.networks.items():
+        for index, change in enumerate(network.impairments.schedule):
+            if change.at_s >= topology.duration_s:
+                yield (
+                    ("networks", name, "impairments", "schedule", index, "at_s"),
+                    f"a time before the end of the last phase ({topology.duration_s:g} s)",
+                    f"{change.at_s:g}",
+                    "choose an earlier one, or a longer phase",
+                )
 
 
 def _params(topology: Topology) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from topologies.addresses import Prefix, Version, check_subnet, check_subnet6
 from topologies.distributions import Exponential, Lognormal, TimeDistribution
 from topologies.faults import fault
+from topologies.impairments import Impairments
 from topologies.model import Model, Name
 from topologies.routers import Router
 
@@ -32,22 +33,6 @@ __all__ = [
 ]
 
 IPV6_MTU: Final = 1_280  # RFC 8200: a link with less carries no IPv6
-
-
-class Impairments(Model):
-    """What a network does to its packets, on every link of it."""
-
-    rate_mbit: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
-        None, description="rate limit of each host's link, each way; null is unlimited"
-    )
-    delay_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="one-way delay")
-    jitter_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="of the delay")
-    loss_percent: Annotated[float, Field(ge=0, le=50)] = Field(0.0, description="random loss")
-
-    @property
-    def needs_netem(self) -> bool:
-        """Whether the kernel's netem queue is needed (delay, jitter or loss)."""
-        return bool(self.delay_ms or self.jitter_ms or self.loss_percent)
 
 
 class Network(Model):

@@ -1,0 +1,146 @@
+"""Start-up, teardown and memory of a lab against its number of hosts, beside Mininet.
+
+    python -m benchmarks.lab_scale --backend netns --hosts 10,50,100,200,500
+    python -m benchmarks.lab_scale --backend docker --hosts 10,50,200
+    python -m benchmarks.lab_scale --backend mininet --hosts 10,50,100,200,500
+
+Needs root; docker an engine and its image, mininet the Debian packages mininet and bridge-utils.
+Each size runs in a process of its own. Memory is what the machine has less while the lab is up, and
+of it what the kernel holds (slab, page tables, stacks, per-processor memory).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.timing import publish
+from launcher.addressing import lab_plan
+from launcher.backend import Backend
+from launcher.labs import Lab
+from topologies import Topology
+
+PER_NETWORK: Final = 50
+KERNEL_KEYS: Final = ("Slab", "PageTables", "KernelStack", "Percpu")
+# Starts its hosts and switches with its own defaults, and no controller.
+MININET: Final = """
+import json, sys, time
+from mininet.net import Mininet
+from mininet.nodelib import LinuxBridge
+from mininet.topo import Topo
+count, per = int(sys.argv[1]), int(sys.argv[2])
+class Hosts(Topo):
+    def build(self):
+        for number in range((count + per - 1) // per):
+            switch = self.addSwitch(f"s{number}")
+            for host in range(number * per, min(count, (number + 1) * per)):
+                self.addLink(self.addHost(f"h{host}"), switch)
+def memory():
+    lines = (line.split() for line in open("/proc/meminfo"))
+    return {line[0].rstrip(":"): int(line[1]) for line in lines}
+before, began = memory(), time.perf_counter()
+net = Mininet(topo=Hosts(), switch=LinuxBridge, controller=None)
+net.start()
+up, during, began_down = time.perf_counter() - began, memory(), time.perf_counter()
+net.stop()
+down = time.perf_counter() - began_down
+print(json.dumps([up, down, before, during]))
+"""
+
+
+def main() -> None:
+    """Measure every size and publish a table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--backend", choices=("netns", "docker", "mininet"), default="netns")
+    options.add_argument("--hosts", default="10,50,100,200,500")
+    options.add_argument("--one", type=int, help="measure one size here and print it as JSON")
+    asked = options.parse_args()
+    if asked.one:
+        print(json.dumps(_measure(asked.backend, asked.one)))
+        return
+    rows: list[list[object]] = []
+    for count in map(int, asked.hosts.split(",")):
+        up_s, down_s, before, during = _in_a_process(asked.backend, count)
+        used = (before["MemAvailable"] - during["MemAvailable"]) / 1024 / count
+        kernel = sum(during[key] - before[key] for key in KERNEL_KEYS) / 1024 / count
+        rows.append([f"{count}", up_s, count / up_s, down_s, f"{used:.2f}", f"{kernel:.2f}"])
+    columns = ["hosts", "up, s", "hosts/s", "down, s", "MB a host", "of it the kernel's"]
+    command = f"python -m benchmarks.lab_scale --backend {asked.backend}"
+    publish(f"Size of a lab: {asked.backend}", command, columns, rows)
+
+
+def topology(count: int) -> Topology:
+    """So many hosts, fifty to a network, and a router between the networks."""
+    networks = [f"lan-{number}" for number in range((count + PER_NETWORK - 1) // PER_NETWORK)]
+    hosts = {
+        f"{name}-host": {
+            "networks": [name],
+            "count": min(PER_NETWORK, count - number * PER_NETWORK),
+        }
+        for number, name in enumerate(networks)
+    }
+    described = {
+        "name": "scale",
+        "networks": {n: {"subnet": f"198.18.{i}.0/24"} for i, n in enumerate(networks)},
+        "hosts": hosts,
+    }
+    if len(networks) > 1:
+        described["routers"] = {"core": {"networks": networks}}
+    return Topology.model_validate(described)
+
+
+def _in_a_process(backend: str, count: int) -> list[object]:
+    if backend == "mininet":
+        # The package is Debian's own Python's.
+        command = ["/usr/bin/python3", "-c", MININET, str(count), str(PER_NETWORK)]
+    else:
+        module = ["-m", "benchmarks.lab_scale", "--backend", backend]
+        command = [sys.executable, *module, "--one", str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def _measure(name: str, count: int) -> list[object]:
+    plan = lab_plan(topology(count))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Lab.create(backend=name, run_dir=Path(folder)) as lab,
+    ):
+        backend = _backend(name)(lab)
+        before = _memory()
+        began = time.perf_counter()
+        try:
+            backend.up(plan, Path(folder))
+            up_s, during = time.perf_counter() - began, _memory()
+        finally:
+            began = time.perf_counter()
+            backend.down()
+            down_s = time.perf_counter() - began
+    return [up_s, down_s, before, during]
+
+
+def _backend(name: str) -> Callable[[Lab], Backend]:
+    if name == "docker":
+        from launcher.docker import DockerBackend
+
+        return DockerBackend
+    from launcher.netns import NetnsBackend
+
+    return NetnsBackend
+
+
+def _memory() -> dict[str, int]:
+    """``/proc/meminfo``, in KiB."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return {name: int(rest.split()[0]) for name, _, rest in (x.partition(":") for x in lines)}
+
+
+if __name__ == "__main__":
+    main()
