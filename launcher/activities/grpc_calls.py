@@ -55,7 +55,7 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=GrpcParams,
     draw=draw,
-    wire="grpc || tls.handshake.type == 2",
+    wire='tcp contains "PRI * HTTP/2.0" || tls.handshake.type == 2',
     needs=NEEDS,
 )
 SERVICE = ServiceKind(

@@ -40,7 +40,7 @@ class NginxWebParams(Params):
 def draw(rng: Random, params: NginxWebParams) -> Drawn:
     """Draw what one user visits, and how."""
     variant = pick(rng, params.variants)
-    secure = not chance(rng, params.plain_share)
+    secure = variant.endswith("nghttp") or not chance(rng, params.plain_share)
     return variant, {
         "variant": variant,
         "actions": heavy(rng, 2 if variant.startswith("download") else 4, 0.7, 1, 15),
@@ -64,7 +64,7 @@ KIND = ActivityKind(
     params=NginxWebParams,
     draw=draw,
     evidence_children=True,
-    wire="http.request || tls.handshake.type == 2 || http2",
+    wire="http.request || tls.handshake.type == 2",
     needs=(Need("curl", command="curl"), Need("nghttp2-client", command="nghttp")),
 )
 SERVICE = ServiceKind(

@@ -122,10 +122,7 @@ def _nghttp(visit: Visit, folder: Path, *, assets: bool) -> None:
     else:
         paths = [visit.page] * visit.rng.randint(1, 3)
         command.append(f"-m{visit.rng.randint(1, 5)}")
-    if not visit.secure:
-        command.append("--upgrade")
-    scheme = "https" if visit.secure else "http"
-    uris = [f"{scheme}://{address}:{visit.port}{path}" for path in paths]
+    uris = [f"https://{address}:{visit.port}{path}" for path in paths]
     ran = run_tool(visit.session, [*command, *uris], folder)
     done = [line.split() for line in ran.output.splitlines() if " 200 " in line]
     emit("page", tool="nghttp", objects=len(done))
