@@ -53,9 +53,9 @@ KIND = ActivityKind(
 )
 SERVICE = ServiceKind(
     kind="ftp",
-    summary="vsftpd with a tree of files and a folder for uploads",
+    summary="pyftpdlib with a tree of files and a folder for uploads",
     program="ftp",
     ports=(21,),
     protocol="tcp",
-    needs=(Need("vsftpd", command="vsftpd"),),
+    needs=(Need("python3-pyftpdlib", module="pyftpdlib"),),
 )

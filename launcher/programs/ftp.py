@@ -1,10 +1,11 @@
-"""FTP: vsftpd, and ftplib, lftp and curl, which list, fetch and bring, active and passive."""
+"""FTP: pyftpdlib, and ftplib, lftp and curl, which list, fetch and bring, active and passive."""
 
 from __future__ import annotations
 
 import ftplib
-import random
+import logging
 from pathlib import Path
+from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
 from common_tool import home, run_tool, time_left_s
@@ -14,45 +15,59 @@ BLOCK = 32_768
 
 
 async def serve(service: Service) -> None:
-    """Run vsftpd as the current user, with a tree of files and a folder for uploads."""
-    from common_daemon import start_daemon, workspace
+    """Serve a tree of files and a folder for uploads.
+
+    The library's server keeps every user below one folder; vsftpd does so only by ``chroot`` and
+    as another user, which a lab's host may not and whose flows nobody would own.
+    """
+    import threading
+
+    from common_daemon import workspace
     from common_tree import plant
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.servers import FTPServer
 
     folder, rng = workspace(service), service.rng
     files = folder / "files"
     plant(rng, files, files=rng.randint(40, 120), median_bytes=60_000, budget_bytes=16 << 20)
-    for path in (files / "incoming", folder / "empty"):
-        path.mkdir()
+    (files / "incoming").mkdir()
+    authorizer = DummyAuthorizer()
+    authorizer.add_anonymous(str(files), perm="elradfmwMT")
+    authorizer.add_user("ftp", "", str(files), perm="elradfmwMT")
+    authorizer.validate_authentication = lambda *_: None
+    handler = _handler(service)
+    handler.authorizer = authorizer
+    logging.disable(logging.WARNING)
+    for port in service.ports:
+        server = FTPServer((service.address, port), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def _handler(service: Service) -> Any:
+    """What answers a connection: the library's, with one server's habits, and events."""
+    from pyftpdlib.handlers import DTPHandler, FTPHandler, ThrottledDTPHandler
+
+    rng = service.rng
     first = rng.randrange(30_000, 50_000)
-    settings = {
-        "listen": "YES",
-        "listen_address": service.address,
-        "listen_port": service.ports[0],
-        "background": "NO",
-        "run_as_launching_user": "YES",
-        "ftp_username": "root",
-        "secure_chroot_dir": folder / "empty",
-        "seccomp_sandbox": "NO",
-        "local_enable": "NO",
-        "anonymous_enable": "YES",
-        "anon_root": files,
-        "allow_writeable_chroot": "YES",
-        "anon_world_readable_only": "NO",
-        "write_enable": "YES",
-        "anon_upload_enable": "YES",
-        "anon_mkdir_write_enable": "YES",
-        "anon_other_write_enable": "YES",
-        "connect_from_port_20": "NO",
-        "pasv_min_port": first,
-        "pasv_max_port": first + 999,
-        "max_per_ip": 0,
-        "anon_max_rate": rng.choice((0, 0, 0, 2_000_000, 8_000_000)),
-        "ftpd_banner": " ".join(word(rng) for _ in range(rng.randint(1, 6))),
-    }
-    file = folder / "vsftpd.conf"
-    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    file.chmod(0o600)
-    await start_daemon(service, ["vsftpd", str(file)], folder=folder, tcp=service.ports)
+    rate = rng.choice((0, 0, 0, 2_000_000, 8_000_000))
+
+    class Channel(ThrottledDTPHandler if rate else DTPHandler):  # type: ignore[misc]
+        read_limit = write_limit = rate
+
+    class Handler(FTPHandler):  # type: ignore[misc]  # published without types
+        banner = " ".join(word(rng) for _ in range(rng.randint(1, 6)))
+        passive_ports = range(first, first + 999)
+        dtp_handler = Channel
+        use_sendfile = False
+        permit_foreign_addresses = False
+
+        def on_file_sent(self, file: str) -> None:
+            emit("sent", bytes=Path(file).stat().st_size)
+
+        def on_file_received(self, file: str) -> None:
+            emit("received", bytes=Path(file).stat().st_size)
+
+    return Handler
 
 
 class User:
