@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from launcher.activities.kind import Need
@@ -30,14 +31,16 @@ def require(needs: Iterable[Need]) -> None:
     if not lacking:
         return
     commands = [need for need in lacking if need.command]
+    files = [need for need in lacking if need.file]
     modules = [need for need in lacking if need.module]
     what = [
         *(f"the program {need.command}" for need in commands),
+        *(f"the file {need.file}" for need in files),
         *(f"the Python module {need.module}" for need in modules),
     ]
     remedies = []
-    if commands:
-        packages = " ".join(sorted({need.package for need in commands}))
+    if commands or files:
+        packages = " ".join(sorted({need.package for need in (*commands, *files)}))
         remedies.append(f"apt-get install --no-install-recommends {packages}")
     if modules:
         remedies.append("pip install 'gsta[lab]'")
@@ -55,4 +58,6 @@ def packages(needs: Iterable[Need]) -> tuple[str, ...]:
 def _is_here(need: Need) -> bool:
     if need.command:
         return shutil.which(need.command, path=program_path()) is not None
+    if need.file:
+        return Path(need.file).exists()
     return find_spec(need.module) is not None

@@ -36,13 +36,15 @@ Drawn = tuple[str, dict[str, Value]]
 class Need(NamedTuple):
     """What a kind's programs use beyond Python and its standard library.
 
-    One of ``command`` (found in the path) and ``module`` (importable by the programs' Python) is
-    set; ``package`` is the Debian package that has it, which hosts of the Docker back end get.
+    One of ``command`` (found in the path), ``module`` (importable by the programs' Python) and
+    ``file`` (that exists: a daemon's plug-in) is set; ``package`` is the Debian package that has
+    it, which hosts of the Docker back end get.
     """
 
     package: str
     command: str = ""
     module: str = ""
+    file: str = ""
 
 
 class Params(BaseModel):
