@@ -31,16 +31,18 @@ def require(needs: Iterable[Need]) -> None:
     if not lacking:
         return
     commands = [need for need in lacking if need.command]
+    files = [need for need in lacking if need.file]
     modules = [need for need in lacking if need.module]
     devices = [need for need in lacking if need.device]
     what = [
         *(f"the program {need.command}" for need in commands),
+        *(f"the file {need.file}" for need in files),
         *(f"the Python module {need.module}" for need in modules),
         *(f"the device {need.device}" for need in devices),
     ]
     remedies = []
-    if commands:
-        packages = " ".join(sorted({need.package for need in commands}))
+    if commands or files:
+        packages = " ".join(sorted({need.package for need in (*commands, *files)}))
         remedies.append(f"apt-get install --no-install-recommends {packages}")
     if modules:
         remedies.append("pip install 'gsta[lab]'")
@@ -60,6 +62,8 @@ def packages(needs: Iterable[Need]) -> tuple[str, ...]:
 def _is_here(need: Need) -> bool:
     if need.command:
         return shutil.which(need.command, path=program_path()) is not None
+    if need.file:
+        return Path(need.file).exists()
     if need.device:
         return Path(need.device).exists() and os.geteuid() == 0
     return find_spec(need.module) is not None

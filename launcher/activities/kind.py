@@ -37,13 +37,14 @@ class Need(NamedTuple):
     """What a kind's programs use beyond Python and its standard library.
 
     One of ``command`` (found in the path), ``module`` (importable by the programs' Python) and
-    ``device`` (a file) is set; ``package`` is the Debian package that has it, which hosts of the
-    Docker back end get.
+    ``file`` (that exists: a daemon's plug-in) or ``device`` is set; ``package`` is the Debian
+    package that has it, which hosts of the Docker back end get.
     """
 
     package: str
     command: str = ""
     module: str = ""
+    file: str = ""
     device: str = ""
 
 
