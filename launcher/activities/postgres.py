@@ -28,12 +28,11 @@ def draw(rng: Random, params: PostgresParams) -> Drawn:
     """Draw what one application or administrator does."""
     variant = pick(rng, params.variants)
     few = variant in ("console", "report", "benchmark")
+    tls = rng.choice(("prefer", "require"))
     return variant, {
         "variant": variant,
         "actions": heavy(rng, 2.5 if few else 7, 0.7, 1, 40),
-        "sslmode": rng.choice(("prefer", "require"))
-        if rng.random() < params.tls_share
-        else "disable",
+        "sslmode": tls if rng.random() < params.tls_share else "disable",
         "think_scale": rng.choice((0.2, 0.5, 1.0, 2.0)),
         "touch_share": params.touch_share,
     }
@@ -54,8 +53,6 @@ KIND = ActivityKind(
         Need("postgresql-client", command="psql"),
         Need("python3-psycopg", module="psycopg"),
     ),
-    # The server needs a user namespace, which Docker forbids.
-    backends=("netns",),
 )
 SERVICE = ServiceKind(
     kind="postgres",
@@ -63,5 +60,5 @@ SERVICE = ServiceKind(
     program="db_postgres",
     ports=(5432,),
     protocol="tcp",
-    needs=(Need("postgresql", command="pg_createcluster"), Need("util-linux", command="unshare")),
+    needs=(Need("postgresql", command="pg_createcluster"), Need("proot", command="proot")),
 )

@@ -13,7 +13,7 @@ from typing import Any
 from common import Session, emit, heavy, word
 from common_client import actions
 
-USER, PASSWORD, DATABASE = "lab", "lab-password", "shop"  # noqa: S105 - every lab has it
+USER, PASSWORD, DATABASE = "lab", "lab-password", "shop"
 CUSTOMERS, ITEMS, ORDERS = 400, 600, 300
 MAX_ROWS = 2_000
 
@@ -24,8 +24,8 @@ def schema(rng: random.Random, serial: str) -> Iterator[str]:
     """Statements that make and fill the tables; ``serial`` is the type of a counted key."""
     yield "CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(80), mail VARCHAR(120))"
     yield (
-        "CREATE TABLE items (id INT PRIMARY KEY, name VARCHAR(80), price NUMERIC(9,2), "
-        "stock INT, notes TEXT)"
+        "CREATE TABLE items "
+        "(id INT PRIMARY KEY, name VARCHAR(80), price NUMERIC(9,2), stock INT, notes TEXT)"
     )
     yield (
         f"CREATE TABLE orders (id {serial}, customer INT, item INT, amount INT, "
@@ -64,15 +64,15 @@ def text(rng: random.Random, size: int) -> str:
 def lookup(rng: random.Random) -> Statement:
     """A small read."""
     number = rng.randrange(ITEMS)
+    last_orders = (
+        "SELECT o.id, i.name, o.amount FROM orders o JOIN items i ON i.id = o.item "
+        "WHERE o.customer = %s ORDER BY o.id DESC LIMIT %s"
+    )
     found: list[Statement] = [
         ("SELECT id, name, price, stock FROM items WHERE id = %s", (number,)),
         ("SELECT * FROM items WHERE id = %s", (number,)),
         ("SELECT name, mail FROM customers WHERE id = %s", (rng.randrange(CUSTOMERS),)),
-        (
-            "SELECT o.id, i.name, o.amount FROM orders o JOIN items i ON i.id = o.item "
-            "WHERE o.customer = %s ORDER BY o.id DESC LIMIT %s",
-            (rng.randrange(CUSTOMERS), rng.randint(1, 50)),
-        ),
+        (last_orders, (rng.randrange(CUSTOMERS), rng.randint(1, 50))),
         ("SELECT id, name FROM items WHERE name LIKE %s LIMIT 20", (f"{word(rng, 1, 2)}%",)),
         ("SELECT count(*) FROM orders WHERE item = %s", (number,)),
     ]
@@ -82,14 +82,14 @@ def lookup(rng: random.Random) -> Statement:
 def report(rng: random.Random) -> Statement:
     """A read with many rows."""
     rows = heavy(rng, 150, 1.0, 10, MAX_ROWS)
+    totals = (
+        "SELECT i.name, sum(o.amount), sum(o.amount * i.price) FROM orders o "
+        "JOIN items i ON i.id = o.item GROUP BY i.name ORDER BY 2 DESC LIMIT %s"
+    )
     found: list[Statement] = [
         ("SELECT * FROM items ORDER BY price LIMIT %s", (rows,)),
         ("SELECT id, name, mail FROM customers ORDER BY name LIMIT %s", (rows,)),
-        (
-            "SELECT i.name, sum(o.amount), sum(o.amount * i.price) FROM orders o "
-            "JOIN items i ON i.id = o.item GROUP BY i.name ORDER BY 2 DESC LIMIT %s",
-            (rows,),
-        ),
+        (totals, (rows,)),
         ("SELECT a.name, b.name FROM customers a CROSS JOIN items b LIMIT %s", (rows,)),
     ]
     return rng.choice(found)

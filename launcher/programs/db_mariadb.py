@@ -31,13 +31,9 @@ async def serve(service: Service) -> None:
     lines += [f"ssl-{name}={file}" for name, file in zip(("cert", "key", "ca"), files, strict=True)]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     start = [f"--defaults-file={config}"]
-    subprocess.run(
-        ["mariadb-install-db", *start, "--auth-root-authentication-method=normal"]
-        + ["--skip-test-db", "--user=root"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=folder,
-    )
+    make = ["mariadb-install-db", *start, "--auth-root-authentication-method=normal"]
+    make += ["--skip-test-db", "--user=root"]
+    subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     script = folder / "first.sql"
     script.write_text(_first(service), encoding="utf-8")
     await start_daemon(

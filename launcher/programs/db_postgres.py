@@ -1,15 +1,17 @@
 """PostgreSQL: applications, reports, bulk copies, short connections, psql and a small benchmark.
 
-The server refuses to run as root, so it sees itself as another user, in a user namespace of its own
-in which the lab's user has that one's number. The kernel still sees the lab's user and group.
+The server refuses to run as root, so ``proot`` shows it another user as itself and as the owner of
+its files. The kernel still sees the lab's user and group.
 """
 
 from __future__ import annotations
 
 import contextlib
-import pwd
+import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ from common_pem import write_server
 from common_sql import DATABASE, PASSWORD, USER
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
-OTHER_USERS = ("postgres", "nobody")
+AS_NOBODY = ("proot", "-i", "65534:65534")
+END_S = 2.0
 SETTINGS = {
     "fsync": "off",
     "shared_buffers": "16MB",
@@ -46,24 +49,13 @@ def _tool(name: str) -> str:
     return shutil.which(name) or name
 
 
-def _as_other_user() -> list[str]:
-    """The words before a command that make it see itself as an ordinary user."""
-    for name in OTHER_USERS:
-        with contextlib.suppress(KeyError):
-            user = pwd.getpwnam(name)
-            numbers = [f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}"]
-            return ["unshare", "--user", "--ipc", *numbers, "--"]
-    raise PeerError(f"this machine knows neither of the users {', '.join(OTHER_USERS)}")
-
-
 async def serve(service: Service) -> None:
     """Make a small database and run the server on it."""
     folder = workspace(service)
     data = folder / "data"
     data.mkdir(mode=0o700)
+    _initialise(data)
     files = write_server(service.rng, service.host, service.address, data)
-    user = _as_other_user()
-    _initialise([*user, _tool("initdb")], data)
     with (data / "pg_hba.conf").open("a", encoding="ascii") as rules:
         rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
     settings = SETTINGS | {
@@ -72,27 +64,32 @@ async def serve(service: Service) -> None:
         "listen_addresses": service.address,
         "port": str(service.ports[0]),
     }
-    _fill([*user, _tool("postgres")], data, service)
-    command = [*user, _tool("postgres"), "-D", str(data)]
+    _fill(data, service)
+    command = [*AS_NOBODY, _tool("postgres"), "-D", str(data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     await start_daemon(service, command, folder=folder, tcp=service.ports)
+    service.at_end(lambda: _stop(data / "postmaster.pid"))
 
 
-def _initialise(command: Sequence[str], data: Path) -> None:
-    """Make the cluster beside the certificate, which has to wait outside meanwhile."""
-    waiting = {file.name: file.read_bytes() for file in data.iterdir()}
-    for file in list(data.iterdir()):
-        file.unlink()
-    options = ["-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
-    _quietly([*command, "-D", str(data), *options])
-    for name, content in waiting.items():
-        (data / name).touch(mode=0o600)
-        (data / name).write_bytes(content)
+def _stop(file: Path) -> None:
+    """End the server so that it gives its shared memory back; a kill would leave it behind."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        number = int(file.read_text(encoding="ascii").split()[0])
+        os.kill(number, signal.SIGQUIT)
+        deadline = time.monotonic() + END_S
+        while file.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
-def _fill(command: Sequence[str], data: Path, service: Service) -> None:
-    single = [*command, "--single", "-D", str(data), "-c", "dynamic_shared_memory_type=mmap"]
+def _initialise(data: Path) -> None:
+    options = ["-U", USER, "--auth-local=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+    _quietly([*AS_NOBODY, _tool("initdb"), "-D", str(data), *options])
+
+
+def _fill(data: Path, service: Service) -> None:
+    single = [*AS_NOBODY, _tool("postgres"), "--single", "-D", str(data)]
+    single += ["-c", "dynamic_shared_memory_type=mmap"]
     first = [f"CREATE DATABASE {DATABASE}", f"ALTER USER {USER} PASSWORD '{PASSWORD}'"]
     _quietly([*single, "postgres"], first)
     _quietly([*single, DATABASE], common_sql.schema(service.rng, "SERIAL PRIMARY KEY"))
@@ -164,7 +161,7 @@ def _copy(session: Session, connection: Any) -> None:
             moved = 0
             if rng.random() < 0.5:
                 limit = heavy(rng, 120, 0.9, 5, common_sql.ITEMS)
-                question = f"COPY (SELECT * FROM items LIMIT {limit}) TO STDOUT"
+                question = f"COPY (SELECT * FROM items LIMIT {limit}) TO STDOUT"  # noqa: S608 - a number
                 with cursor.copy(question) as copy:
                     moved = sum(len(block) for block in copy)
             else:
