@@ -54,6 +54,8 @@ KIND = ActivityKind(
         "fetchmail": "pop || tls.handshake.type == 2",
     },
     needs=(Need("mpop", command="mpop"), Need("fetchmail", command="fetchmail")),
+    # proot starts programs from /tmp, from which Docker hosts start none.
+    backends=("netns",),
 )
 SERVICE = ServiceKind(
     kind="pop3",

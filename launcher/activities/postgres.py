@@ -53,6 +53,8 @@ KIND = ActivityKind(
         Need("postgresql-client", command="psql"),
         Need("python3-psycopg", module="psycopg"),
     ),
+    # proot starts programs from /tmp, from which Docker hosts start none.
+    backends=("netns",),
 )
 SERVICE = ServiceKind(
     kind="postgres",

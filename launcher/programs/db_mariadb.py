@@ -26,7 +26,11 @@ async def serve(service: Service) -> None:
     lines += [f"bind-address={service.address}", f"port={service.ports[0]}", "skip-name-resolve"]
     lines += ["innodb-log-file-size=4M", "innodb-buffer-pool-size=16M", "innodb-fast-shutdown=2"]
     lines += ["innodb-flush-log-at-trx-commit=0", "innodb-use-native-aio=0", f"tmpdir={folder}"]
-    lines += ["innodb-temp-data-file-path=ibtmp1:1M:autoextend", "aria-log-file-size=8M"]
+    lines += [
+        "innodb-temp-data-file-path=ibtmp1:1M:autoextend",
+        "aria-log-file-size=8M",
+        "innodb-autoextend-increment=1",
+    ]
     lines += ["innodb-data-file-path=ibdata1:4M:autoextend", "performance-schema=0"]
     lines += [f"ssl-{name}={file}" for name, file in zip(("cert", "key", "ca"), files, strict=True)]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
