@@ -47,7 +47,12 @@ def draw(rng: Random, params: ModbusParams) -> Drawn:
     }
 
 
-_NEEDS = (Need("python3-pymodbus", module="pymodbus"),)
+_NEEDS = (
+    Need("python3-pymodbus", module="pymodbus"),
+    # Debian's pymodbus does not start without them.
+    Need("python3-serial", module="pymodbus"),
+    Need("python3-serial-asyncio", module="pymodbus"),
+)
 
 KIND = ActivityKind(
     kind="modbus",
