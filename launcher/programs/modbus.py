@@ -23,11 +23,13 @@ _tasks: set[asyncio.Task[None]] = set()
 
 async def serve(service: Service) -> None:
     """Be a controller with inputs, outputs and registers."""
-    from pymodbus.server import ModbusTcpServer
+    import pymodbus.server as library
 
+    # Before 3.1 it is found a level below.
+    kind: Any = getattr(library, "ModbusTcpServer", None) or library.async_io.ModbusTcpServer
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     for port in service.ports:
-        server: Any = ModbusTcpServer(_device(service.rng), address=(service.address, port))
+        server = kind(_device(service.rng), address=(service.address, port))
         _tasks.add(asyncio.get_running_loop().create_task(server.serve_forever()))
         while not _listening(server):
             await asyncio.sleep(0.01)

@@ -78,7 +78,8 @@ def line(rng: random.Random, host: str) -> str:
     priority, tag = rng.randrange(24) * 8 + rng.randrange(3, 8), rng.choice(TAGS)
     now = datetime.datetime.now(datetime.UTC)
     if rng.random() < 0.5:
-        return f"<{priority}>{now:%b %e %H:%M:%S} {host} {tag}[{rng.randrange(30_000)}]: {message(rng)}"
+        head = f"<{priority}>{now:%b %e %H:%M:%S} {host} {tag}[{rng.randrange(30_000)}]:"
+        return f"{head} {message(rng)}"
     structured = f'[{word(rng)}@32473 {word(rng)}="{word(rng)}"]' if rng.random() < 0.4 else "-"
     stamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (
