@@ -89,15 +89,16 @@ class Resolver:
                 elif isinstance(event, StreamReset):
                     raise PeerError("the server reset a stream")
                 elif isinstance(event, ResponseReceived):
-                    _good(dict(event.headers))
+                    _good(event.headers)
                 count -= isinstance(event, StreamEnded)
         self.writer.write(self.link.data_to_send())
         return size
 
 
-def _good(headers: dict[str, str]) -> None:
-    if headers[":status"] != "200":
-        raise PeerError(f"status {headers[':status']}")
+def _good(headers: Any) -> None:
+    status = dict(headers)[":status"]
+    if status != "200":
+        raise PeerError(f"status {status}")
 
 
 def encoded(packet: bytes) -> str:

@@ -185,9 +185,14 @@ async def _talk(session: Session, one: Chatter, other: Chatter, *, private: bool
         last = ""
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             last = speaker.say(listener.nick if private else channel)
-        await listener.expect(lambda line, last=last: "PRIVMSG" in line and line.endswith(last))
+        await listener.expect(_spoken(last))
         if rng.random() < 0.1:
             listener.send(rng.choice((f"WHOIS {speaker.nick}", "LIST", f"NAMES {channel}")))
+
+
+def _spoken(last: str) -> Callable[[str], bool]:
+    """Whether a line is something that was said, with this last word."""
+    return lambda line: "PRIVMSG" in line and line.endswith(last)
 
 
 async def _lurk(session: Session, chatter: Chatter) -> None:
