@@ -52,15 +52,22 @@ def write_server(rng: random.Random, host: str, address: str, folder: Path) -> F
     key, certificate = issue(rng, host, address)
     files = Files(folder / "server.pem", folder / "server.key", write_authority(folder))
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.touch(mode=0o600)
-    files.key.write_bytes(
+    write_key(key, files.key)
+    return files
+
+
+def write_key(key: Any, file: Path) -> None:
+    """Write a private key for its owner alone."""
+    from cryptography.hazmat.primitives import serialization
+
+    file.touch(mode=0o600)
+    file.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    return files
 
 
 def authority() -> tuple[Any, x509.Certificate]:
@@ -78,14 +85,16 @@ def authority() -> tuple[Any, x509.Certificate]:
     return key, _signed(AUTHORITY, key.public_key(), key, number=1, extensions=extensions)
 
 
-def issue(rng: random.Random, host: str, address: str) -> tuple[Any, x509.Certificate]:
-    """A new key and a certificate for a host's names and address."""
+def issue(
+    rng: random.Random, host: str, address: str, number: int | None = None
+) -> tuple[Any, x509.Certificate]:
+    """A new key and a certificate for a host's names and address, with this serial number."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     key: Any = (
         rsa.generate_private_key(65_537, 2_048)
-        if rng.random() < 0.5
+        if number is None and rng.random() < 0.5
         else ec.generate_private_key(ec.SECP256R1())
     )
     signer, _ = authority()
@@ -101,7 +110,7 @@ def issue(rng: random.Random, host: str, address: str) -> tuple[Any, x509.Certif
         (_usage(sign_certificates=False), True),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
     ]
-    number = rng.getrandbits(120) + 2
+    number = number or rng.getrandbits(120) + 2
     name = server_name(host)
     return key, _signed(name, key.public_key(), signer, number=number, extensions=extensions)
 
