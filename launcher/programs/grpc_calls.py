@@ -101,9 +101,7 @@ class User:
             "bytes": heavy(self.rng, float(self.params.get("reply_bytes", 800)), 1.2, 10, 400_000),
             "count": int(self.params.get("messages", 8)),
             "pause_s": float(self.params.get("pause_s", 0.1)),
-            "text": prose(
-                self.rng, heavy(self.rng, float(self.params["sent_bytes"]), 1, 5, 99_000)
-            ),
+            "text": prose(self.rng, heavy(self.rng, float(self.params["sent_bytes"]), 1, 5, 99_000)),
         }
         return json.dumps(wish).encode()
 
@@ -121,9 +119,7 @@ class User:
         keywords = {"metadata": self.metadata, "timeout": max(self.session.left_s() - 0.3, 0.2)}
         most, got = int(self.params.get("messages", 8)), 0
         if variant == "unary":
-            got = len(
-                await self.channel.unary_unary(f"/{PACKAGE}/Get")(self.wish(number), **keywords)
-            )
+            got = len(await self.channel.unary_unary(f"/{PACKAGE}/Get")(self.wish(number), **keywords))
         elif variant == "watch":
             stream = self.channel.unary_stream(f"/{PACKAGE}/Watch")(self.wish(number), **keywords)
             got = sum([len(item) async for item in stream])

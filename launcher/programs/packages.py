@@ -49,9 +49,7 @@ def build_archive(rng: random.Random, folder: Path) -> None:
         entries.append(_package(rng, folder, name, size))
         left -= size
     # As long as the indices of real archives, most of which nobody ever installs.
-    entries += [
-        _entry(rng, word(rng, 4, 14), 0, "") for _ in range(heavy(rng, 2_500, 0.8, 300, 9_000))
-    ]
+    entries += [_entry(rng, word(rng, 4, 14), 0, "") for _ in range(heavy(rng, 2_500, 0.8, 300, 9_000))]
     text = "\n".join(entries).encode()
     files = {
         f"{INDEX}/Packages": text,
