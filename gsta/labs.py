@@ -202,8 +202,5 @@ def shortened(document: Document[Topology], seconds: float) -> Document[Topology
     """The same topology with its phases scaled to last ``seconds`` in all."""
     topology = document.model
     factor = seconds / topology.duration_s
-    phases = tuple(
-        phase.model_copy(update={"duration_s": phase.duration_s * factor})
-        for phase in topology.phases
-    )
+    phases = tuple(phase.scaled(factor) for phase in topology.phases)
     return Document(topology.model_copy(update={"phases": phases}), document.source)

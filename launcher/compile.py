@@ -6,7 +6,7 @@ The same topology and seed give the same plan, to the last parameter.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 from typing import Any, Final
@@ -17,11 +17,11 @@ from launcher import routing
 from launcher.activities import ActivityKind, ServiceKind, catalogue, services
 from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
+from launcher.drafts import Draft, Drafts
 from launcher.endpoints import port_clashes, service_endpoints
 from launcher.inside import inside_problems, plan_inside
 from launcher.plan import Endpoint, InsidePlan, LabPlan, RunPlan, ServicePlan, SessionPlan
 from launcher.routing import routing_services
-from launcher.schedule import session_starts
 from launcher.seeds import FIRST_OWNER, derive_seed
 from topologies import Activity, Topology
 from topologies.document import Document, Location, validate_part
@@ -65,12 +65,13 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
     planned_services = (*serving, *routing_services(lab, seed, first_number=len(serving) + 1))
-    sessions = sorted(_sessions(topology, checked, seed), key=lambda draft: draft.start_s)
+    drafts = Drafts(topology, checked.kinds, checked.activity_params, seed)
+    sessions = sorted(drafts.all(), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
     first = FIRST_OWNER + len(planned_services) + 1
 
-    def inside(draft: _Draft) -> InsidePlan | None:
+    def inside(draft: Draft) -> InsidePlan | None:
         carried = draft.activity.inside
         kind = checked.kinds[carried.kind] if carried else None
         params = checked.inside_params.get(draft.name)
@@ -95,20 +96,6 @@ def _needs(topology: Topology, checked: _Checked, lab: LabPlan) -> tuple[Need, .
     ]
     daemons = {routing.NEED} if any(node.routing for node in lab.nodes) else set()
     return tuple(sorted(daemons | {need for kind in kinds for need in kind.needs}))
-
-
-class _Draft(BaseModel, frozen=True, arbitrary_types_allowed=True):
-    """A session before the sessions of all users are put in order."""
-
-    name: str
-    activity: Activity
-    kind: ActivityKind[Any]
-    user: str
-    host: str
-    start_s: float
-    seed: int
-    variant: str
-    params: dict[str, object]
 
 
 class _Checked:
@@ -192,32 +179,7 @@ class _Checked:
         self._problems.append(source.problem(location, expected=expected, got=got, remedy=remedy))
 
 
-def _sessions(topology: Topology, checked: _Checked, seed: int) -> Iterator[_Draft]:
-    for name, activity in topology.activities.items():
-        kind = checked.kinds[activity.kind]
-        hosts = [member for group in activity.hosts for member in topology.members(group)]
-        for host in hosts:
-            for index in range(activity.users):
-                user = f"{host}/{name}/{index}"
-                rng = Random(derive_seed(seed, "arrivals", user))
-                starts = session_starts(activity.arrival, topology.phases, rng)
-                for number, start_s in enumerate(starts):
-                    session_seed = derive_seed(seed, "session", user, number)
-                    variant, params = kind.draw(Random(session_seed), checked.activity_params[name])
-                    yield _Draft(
-                        name=name,
-                        activity=activity,
-                        kind=kind,
-                        user=user,
-                        host=host,
-                        start_s=start_s,
-                        seed=session_seed,
-                        variant=variant,
-                        params=params,
-                    )
-
-
-def _targets(draft: _Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, ...]:
+def _targets(draft: Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, ...]:
     chosen = Random(derive_seed(draft.seed, "service")).choice(draft.activity.services)
     target = endpoints[chosen]
     if draft.kind.service_kind is not None:
@@ -232,7 +194,7 @@ def _targets(draft: _Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, .
 
 
 def _session(
-    draft: _Draft,
+    draft: Draft,
     number: int,
     owner: int,
     peers: tuple[Endpoint, ...],
@@ -254,6 +216,7 @@ def _session(
         seed=draft.seed,
         owner=owner,
         inside=inside,
+        phase=draft.phase,
     )
 
 

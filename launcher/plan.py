@@ -227,6 +227,7 @@ class SessionPlan:
     seed: int
     owner: int
     inside: InsidePlan | None = None
+    phase: int | None = None  # with a target: begins when that phase's pace asks for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,12 +125,22 @@ class ServiceRecord(Record):
     outcome: Literal["ok", "failed", "stopped"]
 
 
+class TargetRecord(Record):
+    """What a phase aimed at and what it met, on average."""
+
+    unit: Literal["users", "flows_per_s"]
+    asked: float
+    achieved: float
+    met: bool = Field(description="within five per cent")
+
+
 class PhaseRecord(Record):
     """One phase of the experiment."""
 
     record: Literal["phase"] = "phase"
     name: str
     intensity: float
+    target: TargetRecord | None = Field(None, description="null: the phase had none")
     start_ns: int
     stop_ns: int
 

@@ -8,11 +8,9 @@ without (a capture, the disk, the engine) ends the run, which keeps what it has.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -27,10 +25,12 @@ from launcher.impair.schedule import LinkSchedule
 from launcher.impair.verify import verify
 from launcher.losses import Clocks, Losses
 from launcher.machine import machine_facts, versions
+from launcher.pace import Pacer
 from launcher.plan import RunPlan
-from launcher.records import CaptureRecord, Manifest, PhaseRecord, VerifiedLink
+from launcher.records import CaptureRecord, Manifest, PhaseRecord, TargetRecord, VerifiedLink
 from launcher.servers import Servers
 from launcher.sessions import Sessions
+from launcher.signals import undisturbed
 from launcher.tempo import faster, shorter
 from topologies import Phase, Topology
 from topologies.document import Document
@@ -143,7 +143,7 @@ class _Experiment:
         return self._out
 
     def _down(self) -> None:
-        with _undisturbed():
+        with undisturbed():
             self._backend.down()
 
     def _run(self, cleanup: ExitStack) -> None:
@@ -173,11 +173,11 @@ class _Experiment:
                 losses=self._losses,
             )
             servers.await_ready()
-            self._run_phases(servers, captures, journal)
+            self._run_phases(servers, captures, journal, evidence)
             servers.stop()
             self._counts["frames_lost_by_links"] = self._backend.links.overrun()
         finally:
-            with _undisturbed():
+            with undisturbed():
                 self._end_recording(captures, evidence)
 
     def _end_recording(self, captures: Captures, evidence: Evidence) -> None:
@@ -190,7 +190,9 @@ class _Experiment:
         if lost := next((record.lost for record in self._captures if record.lost), ""):
             raise LabError(lost)
 
-    def _run_phases(self, servers: Servers, captures: Captures, journal: rundir.LineWriter) -> None:
+    def _run_phases(
+        self, servers: Servers, captures: Captures, journal: rundir.LineWriter, evidence: Evidence
+    ) -> None:
         sessions = Sessions(
             self._backend,
             self._plan,
@@ -198,6 +200,8 @@ class _Experiment:
             journal=journal,
             containers=self._containers,
             losses=self._losses,
+            phases=self._phases,
+            flows=lambda: evidence.opened,
         )
         links = LinkSchedule(self._backend.links, journal.write)
         phases, clocks = self._phases, Clocks(self._losses)
@@ -216,14 +220,29 @@ class _Experiment:
             sessions.stop()
             self._counts |= sessions.outcomes
         over_ns = time.time_ns()  # before the last phase is, when every session has ended
-        for phase in phases:
+        for number, phase in enumerate(phases):
             stop_ns = min(begin_ns + int(phase.duration_s * 1e9), over_ns)
             journal.write(
                 PhaseRecord(
-                    name=phase.name, intensity=phase.intensity, start_ns=begin_ns, stop_ns=stop_ns
+                    name=phase.name,
+                    intensity=phase.intensity,
+                    target=self._met(phase, sessions.paces.pacers.get(number)),
+                    start_ns=begin_ns,
+                    stop_ns=stop_ns,
                 )
             )
             begin_ns = stop_ns
+
+    def _met(self, phase: Phase, pacer: Pacer | None) -> TargetRecord | None:
+        """How well a phase's target was met; a miss is among what the run did not do."""
+        if phase.target is None or pacer is None:
+            return None
+        unit, asked, achieved = phase.target.unit, pacer.asked, pacer.achieved
+        if not pacer.met:
+            self._losses.add(
+                f"phase '{phase.name}' aimed at {asked:.4g} {unit} and met {achieved:.4g}"
+            )
+        return TargetRecord(unit=unit, asked=asked, achieved=achieved, met=pacer.met)
 
     def _manifest(
         self,
@@ -263,19 +282,3 @@ def _phase_at(phases: tuple[Phase, ...], now_s: float) -> Phase:
             return phase
         now_s -= phase.duration_s
     return phases[-1]
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no Ctrl-C leave half a lab behind: what is being ended here takes seconds at most."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

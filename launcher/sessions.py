@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from launcher.activities import catalogue
 from launcher.backend import Backend, HostGoneError, Process
 from launcher.commands import read_events, session_command, session_log
 from launcher.losses import Losses
+from launcher.pace import Paces
 from launcher.plan import Endpoint, RunPlan, SessionPlan
 from launcher.records import (
     ActivityRecord,
@@ -24,6 +25,7 @@ from launcher.records import (
 )
 from launcher.rundir import LOGS, WINDOWS, LineWriter
 from launcher.wiring import node_mac
+from topologies import Phase
 
 GRACE_S: Final = 3.0
 OVERTIME_S: Final = 5.0  # a session ends by itself before its time; one that does not hangs
@@ -39,7 +41,15 @@ class _Running:
 
 
 class Sessions:
-    """Every session of the plan, by the clock that the caller keeps."""
+    """Every session of the plan, by the clock that the caller keeps.
+
+    Attributes
+    ----------
+    outcomes
+        How many sessions ended how.
+    paces
+        How well the phases' targets are met.
+    """
 
     def __init__(
         self,
@@ -50,10 +60,16 @@ class Sessions:
         journal: LineWriter,
         containers: Mapping[str, str],
         losses: Losses,
+        phases: Sequence[Phase] = (),
+        flows: Callable[[], int] = lambda: 0,
     ) -> None:
         self._backend, self._plan, self._run_dir = backend, plan, run_dir
         self._journal, self._containers, self._losses = journal, containers, losses
-        self._waiting = sorted(plan.sessions, key=lambda session: session.start_s, reverse=True)
+        self._flows = flows  # that sessions have opened
+        self.paces = Paces(phases, plan.sessions)
+        free = [session for session in plan.sessions if session.phase is None]
+        self._waiting = sorted(free, key=lambda session: session.start_s, reverse=True)
+        self._now_s = 0.0
         self._running: list[_Running] = []
         self._ending: list[tuple[_Running, Future[int | None]]] = []
         self._pool = ThreadPoolExecutor(max_workers=STOPPERS)
@@ -62,12 +78,16 @@ class Sessions:
     @property
     def done(self) -> bool:
         """Whether all sessions have begun and ended."""
-        return not self._waiting and not self._running and not self._ending
+        left = self._waiting or self._running or self._ending
+        return not left and self.paces.over(self._now_s)
 
     def advance(self, now_s: float) -> None:
         """Start what is due ``now_s`` seconds after the first phase began; reap what has ended."""
+        self._now_s = now_s
         while self._waiting and self._waiting[-1].start_s <= now_s:
             self._start(self._waiting.pop(), now_s)
+        for session in self.paces.due(now_s, running=len(self._running), flows=self._flows()):
+            self._start(session, now_s)
         still_running = []
         for item in self._running:
             code = item.process.poll()

@@ -16,6 +16,7 @@ from topologies.distributions import Exponential, Lognormal, TimeDistribution
 from topologies.faults import fault
 from topologies.impairments import Impairments
 from topologies.model import Model, Name
+from topologies.phases import DEFAULT_PHASES, Phase
 from topologies.routers import Router
 
 __all__ = [
@@ -134,22 +135,6 @@ class Activity(Model):
     )
     params: dict[str, Any] = Field(default_factory=dict, description="of the kind")
     inside: Inside | None = Field(None, description="of a kind that tunnels: what it carries")
-
-
-class Phase(Model):
-    """A stretch of the experiment; ``intensity`` multiplies the rate at which sessions begin."""
-
-    name: Name
-    duration_s: Annotated[float, Field(gt=0, le=86_400)]
-    intensity: Annotated[float, Field(ge=0, le=100)] = 1.0
-
-
-DEFAULT_PHASES: Final = (
-    Phase(name="warm-up", duration_s=5, intensity=0.5),
-    Phase(name="steady", duration_s=30),
-    Phase(name="peak", duration_s=10, intensity=2.0),
-    Phase(name="quiet", duration_s=5, intensity=0.0),
-)
 
 
 CapturePoint = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}(:(eth|port)[0-9]{1,2})?$")]

@@ -10,13 +10,13 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_rtp import HEADER, SEQUENCES, TICKS, Sender, is_control
 from common_rtp import CODECS as VOICES
+from common_rtp import HEADER, SEQUENCES, TICKS, Sender, is_control
 from common_rtsp import CLOCK_HZ, PAYLOAD_TYPE, Message, cut, read
 from common_tool import home, run_tool, time_left_s
 

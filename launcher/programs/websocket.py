@@ -29,7 +29,7 @@ class Room:
     async def say(self, message: str, speaker: Any) -> None:
         """To everybody else."""
         for member in list(self.members - {speaker}):
-            with contextlib.suppress(Exception):  # noqa: BLE001 - whoever has left hears nothing
+            with contextlib.suppress(Exception):
                 await member.send(message)
 
 
@@ -82,7 +82,7 @@ async def _push(link: Any, rng: random.Random, wish: dict[str, Any]) -> None:
     """What the server says unasked: prices at a rate, or what others write."""
     mode, rate_hz = str(wish["mode"]), min(max(float(wish.get("rate_hz", 1.0)), 0.05), 50.0)
     names = [word(rng, 3, 6).upper() for _ in range(min(int(wish.get("topics", 3)), 40))]
-    with contextlib.suppress(Exception):  # noqa: BLE001 - it ends with the connection
+    with contextlib.suppress(Exception):
         while True:
             await asyncio.sleep(rng.expovariate(rate_hz))
             if mode == "ticker":
