@@ -26,7 +26,7 @@ class Evidence:
     note
         How the kernel knows whose a flow is, or why there is no evidence.
     opened
-        Flows that sessions have opened so far.
+        How many flows each activity has opened so far.
     counts
         Of records; once `stop` has been called of reports that are missing, too. How the two
         signs compare: ``evidence_agree``, ``evidence_differ``, and what only one of them saw,
@@ -36,9 +36,8 @@ class Evidence:
     def __init__(self, run_dir: Path, plan: RunPlan, backend: Backend) -> None:
         self._services = {service.owner: service.id for service in plan.services}
         sessions = {session.owner: session.id for session in plan.sessions}
-        self._sessions = frozenset(sessions.values())
         self._owners: Mapping[int, str] = MappingProxyType(self._services | sessions)
-        self.opened = 0
+        self.opened: Counter[str] = Counter()
         self._compared: Counter[str] = Counter()
         self._stack = ExitStack()
         self._flows = self._stack.enter_context(LineWriter(run_dir / EVIDENCE))
@@ -82,7 +81,7 @@ class Evidence:
         if event.what != "opened" and max(event.owner, event.second) in self._services:
             return  # what its client opened, and the client's host has reported
         if event.what == "opened":
-            self.opened += (by_group or by_cgroup) in self._sessions
+            self.opened[by_group or by_cgroup or ""] += 1
             self._compared[_compare(by_group, by_cgroup)] += 1
         self._flows.write(
             EvidenceRecord(

@@ -1,26 +1,44 @@
 """Keeping to a phase's target: how many sessions to begin now. Pure.
 
 Users are sessions going on at once: as many begin as are missing. Flows follow a session's begin,
-some at once and some later, so what running sessions will still open is estimated from all so far,
-and sessions begin until what was opened and what is to be expected meets the integral of the target
-a moment ahead.
+some at once and some later, so what running sessions will still open is estimated from those that
+have ended, and sessions begin until what was opened and what is to be expected meets the integral
+of the target a moment ahead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from launcher.plan import SessionPlan
 from topologies import Phase
 
 AHEAD_S: Final = 1.0  # a session needs some time until its first flow
-MOST_AT_ONCE: Final = 20  # per call: a burst of processes would delay them all
-PRIOR_FLOWS: Final = 4.0  # of a session, before there was any; counts
+MOST_AT_ONCE: Final = 3  # per call: a burst of processes would delay them all
+PRIOR_FLOWS: Final = 4.0  # of a session, before any has ended; counts
 PRIOR_SESSIONS: Final = 3.0  # like so many
-SHARE_LEFT: Final = 0.5  # of its flows that a running session still has to open, on average
 TOLERANCE: Final = 0.05
+
+
+class Load(NamedTuple):
+    """What goes on in the lab.
+
+    Attributes
+    ----------
+    running
+        For each session that goes on, how many flows it has opened.
+    ended, ended_flows
+        Sessions that have ended since the run began, and how many flows they had opened.
+    flows
+        Flows that all sessions have opened since the phase began.
+    """
+
+    running: Sequence[int]
+    ended: int
+    ended_flows: int
+    flows: int
 
 
 class Pacer:
@@ -38,29 +56,21 @@ class Pacer:
         self.phase, self._target = phase, phase.target
         self._busy_s = self._flows = self._last_s = 0.0
 
-    def wanted(self, time_s: float, *, running: int, begun: int, flows: int) -> int:
-        """How many sessions to begin ``time_s`` seconds after the phase's begin.
-
-        Parameters
-        ----------
-        running
-            Sessions of the lab that go on now.
-        begun
-            Sessions of this phase that have begun since its begin.
-        flows
-            Flows that sessions have opened since the phase's begin.
-        """
+    def wanted(self, time_s: float, load: Load) -> int:
+        """How many sessions to begin ``time_s`` seconds after the phase's begin."""
+        running = len(load.running)
         self._busy_s += running * max(time_s - self._last_s, 0.0)
-        self._last_s, self._flows = time_s, flows
+        self._last_s, self._flows = time_s, load.flows
         if self._target.unit == "users":
             missing = round(self._target.value * self.phase.level(time_s)) - running
         else:
-            # What a running session has opened already counts, and so does a part of it.
-            opened_all = max(begun - running * SHARE_LEFT, 0.0)
-            each = (flows + PRIOR_FLOWS * PRIOR_SESSIONS) / (opened_all + PRIOR_SESSIONS)
-            ahead_s = min(time_s + AHEAD_S, self.phase.duration_s)
-            due = self._target.value * self.phase.area_s(ahead_s)
-            missing = math.floor((due - flows - running * each * SHARE_LEFT) / each)
+            each = (load.ended_flows + PRIOR_FLOWS * PRIOR_SESSIONS) / (load.ended + PRIOR_SESSIONS)
+            each = max(each, 1.0)
+            to_come = sum(max(each - opened, 0.0) for opened in load.running)
+            due = self._target.value * self.phase.area_s(
+                min(time_s + AHEAD_S, self.phase.duration_s)
+            )
+            missing = math.floor((due - load.flows - to_come) / each)
         return max(min(missing, MOST_AT_ONCE), 0)
 
     @property
@@ -101,28 +111,21 @@ class Paces:
         for session in reversed(sessions):
             if session.phase is not None:
                 self._ready[session.phase].append(session)
-        self._begun = dict.fromkeys(self.pacers, 0)
         self._flows_before: dict[int, int] = {}
 
-    def due(self, now_s: float, *, running: int, flows: int) -> list[SessionPlan]:
+    def due(self, now_s: float, load: Load) -> list[SessionPlan]:
         """Sessions to begin ``now_s`` seconds after the first phase began.
 
-        ``running`` sessions go on, and ``flows`` have been opened since the run began.
+        ``load`` counts flows since the run began.
         """
         begin_s = 0.0
         for number, phase in enumerate(self._phases):
             if number in self.pacers and begin_s <= now_s < begin_s + phase.duration_s:
-                before = self._flows_before.setdefault(number, flows)
-                wanted = self.pacers[number].wanted(
-                    now_s - begin_s,
-                    running=running,
-                    begun=self._begun[number],
-                    flows=flows - before,
-                )
+                before = self._flows_before.setdefault(number, load.flows)
+                since = load._replace(flows=load.flows - before)
+                wanted = self.pacers[number].wanted(now_s - begin_s, since)
                 ready = self._ready[number]
-                chosen = [ready.pop() for _ in range(min(wanted, len(ready)))]
-                self._begun[number] += len(chosen)
-                return chosen
+                return [ready.pop() for _ in range(min(wanted, len(ready)))]
             begin_s += phase.duration_s
         return []
 

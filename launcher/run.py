@@ -201,7 +201,7 @@ class _Experiment:
             containers=self._containers,
             losses=self._losses,
             phases=self._phases,
-            flows=lambda: evidence.opened,
+            flows=evidence.opened,
         )
         links = LinkSchedule(self._backend.links, journal.write)
         phases, clocks = self._phases, Clocks(self._losses)

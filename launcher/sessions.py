@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from launcher.activities import catalogue
 from launcher.backend import Backend, HostGoneError, Process
 from launcher.commands import read_events, session_command, session_log
 from launcher.losses import Losses
-from launcher.pace import Paces
+from launcher.pace import Load, Paces
 from launcher.plan import Endpoint, RunPlan, SessionPlan
 from launcher.records import (
     ActivityRecord,
@@ -61,11 +61,12 @@ class Sessions:
         containers: Mapping[str, str],
         losses: Losses,
         phases: Sequence[Phase] = (),
-        flows: Callable[[], int] = lambda: 0,
+        flows: Mapping[str, int] | None = None,
     ) -> None:
         self._backend, self._plan, self._run_dir = backend, plan, run_dir
         self._journal, self._containers, self._losses = journal, containers, losses
-        self._flows = flows  # that sessions have opened
+        self._flows = flows if flows is not None else {}  # that each session has opened
+        self._ended, self._ended_flows = 0, 0
         self.paces = Paces(phases, plan.sessions)
         free = [session for session in plan.sessions if session.phase is None]
         self._waiting = sorted(free, key=lambda session: session.start_s, reverse=True)
@@ -86,7 +87,7 @@ class Sessions:
         self._now_s = now_s
         while self._waiting and self._waiting[-1].start_s <= now_s:
             self._start(self._waiting.pop(), now_s)
-        for session in self.paces.due(now_s, running=len(self._running), flows=self._flows()):
+        for session in self.paces.due(now_s, self._load()):
             self._start(session, now_s)
         still_running = []
         for item in self._running:
@@ -107,6 +108,10 @@ class Sessions:
         self._ending += [(item, self._pool.submit(item.process.stop, GRACE_S)) for item in stopped]
         self._pool.shutdown()
         self._reap_hung()
+
+    def _load(self) -> Load:
+        running = [self._flows.get(item.session.id, 0) for item in self._running]
+        return Load(running, self._ended, self._ended_flows, self._ended_flows + sum(running))
 
     def _start(self, session: SessionPlan, now_s: float) -> None:
         start_ns = time.time_ns()
@@ -131,6 +136,8 @@ class Sessions:
         session = item.session
         stop_ns = time.time_ns()
         self.outcomes[outcome] += 1
+        self._ended += 1
+        self._ended_flows += self._flows.get(session.id, 0)
         self._journal.write(
             ActivityRecord(
                 id=session.id,

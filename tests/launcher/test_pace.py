@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from launcher.compile import compile_run
 from launcher.drafts import pool_size
-from launcher.pace import Pacer
+from launcher.pace import Load, Pacer
 from launcher.schedule import session_starts
 from topologies import Phase, Topology, load_topology
 from topologies.distributions import Constant
@@ -111,25 +111,29 @@ def test_what_is_no_shape_or_target_is_refused(wrong: dict[str, object]) -> None
         Phase.model_validate({"name": "p", "duration_s": 9} | wrong)
 
 
-def simulated(made: Phase, seed: int, *, mean_s: float, flows: float) -> Pacer:
-    """Play a phase with sessions of random lengths, whose flows come all along."""
+def simulated(made: Phase, seed: int, *, mean_s: float, flows: float, late_s: float) -> Pacer:
+    """Play a phase with sessions of random lengths, whose flows come late and all along."""
     rng, pacer = Random(seed), Pacer(made)
-    ends: list[float] = []
-    opening: list[float] = []
-    begun = opened = 0
+    ends: list[tuple[float, int]] = []
+    opening: list[tuple[float, int]] = []
+    opened: dict[int, int] = {}
+    ended = ended_flows = begun = 0
     for tick in range(int(made.duration_s / 0.05)):
         now = tick * 0.05
-        while ends and ends[0] <= now:
-            heapq.heappop(ends)
-        while opening and opening[0] <= now:
-            heapq.heappop(opening)
-            opened += 1
-        for _ in range(pacer.wanted(now, running=len(ends), begun=begun, flows=opened)):
+        while opening and opening[0][0] <= now:
+            opened[heapq.heappop(opening)[1]] += 1
+        while ends and ends[0][0] <= now:
+            ended, ended_flows = ended + 1, ended_flows + opened.pop(heapq.heappop(ends)[1])
+        running = list(opened.values())
+        load = Load(running, ended, ended_flows, ended_flows + sum(running))
+        for _ in range(pacer.wanted(now, load)):
+            opened[begun] = 0
             begun += 1
-            length_s = rng.expovariate(1 / mean_s)
-            heapq.heappush(ends, now + length_s)
+            length_s = late_s + rng.expovariate(1 / mean_s)
             for _ in range(1 + int(rng.expovariate(1 / flows))):
-                heapq.heappush(opening, now + 0.2 + rng.random() * length_s)
+                at = now + late_s + rng.random() * (length_s - late_s)
+                heapq.heappush(opening, (at, begun - 1))
+            heapq.heappush(ends, (now + length_s + 0.1, begun - 1))
     return pacer
 
 
@@ -144,7 +148,7 @@ def test_a_target_is_met_within_five_per_cent(
     seed: int,
 ) -> None:  # fmt: skip
     made = phase(shape, target=target, duration_s=120)
-    pacer = simulated(made, seed, mean_s=mean_s, flows=flows)
+    pacer = simulated(made, seed, mean_s=mean_s, flows=flows, late_s=0.5)
     assert pacer.asked == pytest.approx(next(iter(target.values())), rel=0.02)
     assert pacer.met, (pacer.asked, pacer.achieved)
 
@@ -153,7 +157,7 @@ def test_what_cannot_be_met_is_known() -> None:
     made = phase(None, target={"flows_per_s": 50}, duration_s=20)
     pacer = Pacer(made)
     for tick in range(400):
-        pacer.wanted(tick * 0.05, running=0, begun=0, flows=tick)
+        pacer.wanted(tick * 0.05, Load([], 0, 0, tick))
     assert not pacer.met
     assert pacer.achieved == pytest.approx(20, rel=0.05)
 
