@@ -99,7 +99,7 @@ class Rulebook(Model):
     format: Literal[1] = 1
     name: Name
     description: str = ""
-    labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=60)]
+    labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=500)]
     rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]
 
 

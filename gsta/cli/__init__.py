@@ -13,6 +13,7 @@ COMMANDS = {
     "check": "gsta.cli.check:check",
     "schema": "gsta.cli.check:schema",
     "topology": "gsta.cli.topology:topology",
+    "activity": "gsta.cli.activity:activity",
     "lab": "gsta.cli.lab:lab",
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.data:tag",

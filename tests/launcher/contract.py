@@ -1,15 +1,17 @@
 """Plays every variant of kinds of activity in a lab, and says what the contract asks of them.
 
 ``python -m tests.launcher.contract [KIND...]`` plays them on both back ends (or that of
-``--backend``).
+``--backend``); ``--record`` keeps the protocols that were seen, for the page of activities.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ import yaml
 from gsta.labs import run_lab
 from launcher.activities import catalogue
 from launcher.activities.kind import ActivityKind
+from launcher.catalogue_page import SEEN
 from launcher.commands import read_events
 from launcher.records import ActivityRecord
 from launcher.rundir import read_evidence, read_journal
@@ -31,6 +34,7 @@ SESSION_S: Final = 8.0
 TUNNEL_S: Final = 16.0  # it has to come up first
 LAST_S: Final = 40.0
 TCP, UDP = 6, 17
+PLUMBING: Final = {"ARP", "ICMPv6"}  # of every network
 
 
 @dataclass
@@ -83,6 +87,18 @@ class Contract:
             return bool(seen)
         return any(flow in mine or flow[0] not in {TCP, UDP} for flow in seen)
 
+    def protocols(self, name: str) -> str:
+        """What tshark calls the packets on a kind's network, the most frequent first."""
+        command = ["tshark", "-n", "-r", str(self._capture(name)), "-T", "fields"]
+        done = subprocess.run(
+            [*command, "-e", "_ws.col.Protocol"], capture_output=True, text=True, check=True
+        )
+        counts = Counter(done.stdout.split("\n"))
+        return ", ".join(said for said, _ in counts.most_common() if said and said not in PLUMBING)
+
+    def _capture(self, name: str) -> Path:
+        return self.run_dir / "captures" / f"{_host('n', name)}.pcap"
+
     def _matching(self, name: str, wire: str) -> set[tuple[int, int]]:
         """Protocols and ports of packets on a kind's network that a display filter takes."""
         fields = ("ip.proto", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport")
@@ -90,7 +106,7 @@ class Contract:
             "tshark",
             "-n",
             "-r",
-            str(self.run_dir / "captures" / f"{_host('n', name)}.pcap"),
+            str(self._capture(name)),
         ]
         command += ["-Y", wire, "-T", "fields", "-E", "occurrence=f"]
         command += [part for field in fields for part in ("-e", field)]
@@ -196,7 +212,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("kinds", nargs="*", help="all, if none is named")
     options.add_argument("--backend", choices=("netns", "docker"), action="append")
+    options.add_argument("--record", action="store_true", help=f"write {SEEN}")
     asked = options.parse_args()
+    seen = json.loads(SEEN.read_text()) if SEEN.exists() else {}
     for backend in asked.backend or ("netns", "docker"):
         names = [
             n for n in asked.kinds or sorted(catalogue()) if backend in catalogue()[n].backends
@@ -209,6 +227,10 @@ def main() -> None:
                 for session in contract.sessions(name):
                     if session.effect is not None:
                         sys.stdout.write(f"    {session.variant}: {session.effect}\n")
+                if not wrong:
+                    seen.setdefault(backend, {})[name] = contract.protocols(name)
+    if asked.record:
+        SEEN.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 import launcher
 from launcher.activities import ActivityKind, catalogue, services
 from launcher.activities.kind import Params
+from launcher.catalogue_page import PAGE, SEEN, page
 
 PROGRAMS = Path(launcher.__file__).parent / "programs"
 KINDS = {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
@@ -114,3 +115,11 @@ def test_a_program_imports_only_what_every_host_has(file: Path) -> None:
     needed = {need.module.split(".")[0] for kind in kinds for need in kind.needs if need.module}
     assert _imports(file) <= set(sys.stdlib_module_names) | LIBRARIES | siblings | needed
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_the_page_of_activities_is_current() -> None:
+    seen = json.loads(SEEN.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(seen), "python -m launcher.catalogue_page"
+    for backend, kinds in seen.items():
+        assert set(kinds) <= set(catalogue())
+        assert all(backend in catalogue()[kind].backends and kinds[kind] for kind in kinds)
