@@ -6,20 +6,24 @@ a rule of Tstat's without which its twin gives our value, and with which it give
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from flowmeter import MeterConfig, meter
 from tests.flowmeter import nfstream_flows, tcptrace_flows, tstat_logs
-from tests.flowmeter.tstat_reasons import Difference, Explained
+from tests.flowmeter.tstat_reasons import Difference, Explained, close
 from tests.flowmeter.tstat_rules import REASONS
 from topologies.errors import CaptureError
 
+PAGE: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
 STRICT, LOOSE = 0.999, 0.99
 BARS: Final = {
     **dict.fromkeys(("flow", "duration_s", *tstat_logs.COUNTS.values()), STRICT),
@@ -49,6 +53,21 @@ class Agreement:
     def equal(self, column: str) -> float:
         """The share of flows (of each side) in which the column is the same."""
         return 1 - sum(item.column == column for item in self.unequal) / self.compared[column]
+
+    def due_to(self, reason: str) -> tuple[int, int]:
+        """Flows and values that differ by a reason, alone or with others."""
+        items = [item for item in self.unequal if reason in item.reason.split(" + ")]
+        return len({(item.capture, item.flow) for item in items}), len(items)
+
+
+def documented() -> dict[str, tuple[int, int]]:
+    """Of each reason, how many flows and values docs/conformance.md names."""
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: (int(flows), int(values)) for name, flows, values in rows}
+
+
+def test_every_reason_is_documented() -> None:
+    assert documented().keys() == REASONS.keys()
 
 
 def bare(column: str) -> str:
@@ -91,8 +110,22 @@ def test_tstat() -> None:
     assert not [item for item in result.unequal if not item.reason]
     for column in result.compared:
         assert result.equal(column) >= BARS.get(column, OTHERS), column
-    used = {name for item in result.unequal for name in item.reason.split(" + ")}
-    assert used == REASONS.keys(), "a reason that is none any more"
+    assert documented() == {name: result.due_to(name) for name in REASONS}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(tstat_logs.captures()), reason="needs Tstat's logs below GSTA_DATA")
+def test_twin_is_tstat() -> None:
+    """The twin gives every value of every log."""
+    wrong = []
+    for path, entries in tstat_logs.captures():
+        explained = Explained(path)
+        for entry in entries:
+            made = explained.values(entry)
+            for name, _, theirs in entry.columns():
+                if not close(made.get(name, math.nan), theirs):
+                    wrong.append(f"{path.name} {entry.ends} {name}: {theirs}, not {made.get(name)}")
+    assert not wrong
 
 
 @pytest.mark.slow

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
-from tests.flowmeter.tstat_flow import Flow
 from tests.flowmeter.tstat_logs import JOIN_MS, Entry
 from tests.flowmeter.tstat_packets import packets
 from tests.flowmeter.tstat_rules import ANY, REASONS, Rules
 from tests.flowmeter.tstat_twin import twin, values
 
 MOST_TOGETHER: Final = 3  # rules that make one difference
+# Values of flows by end points and time of the first packet (ms).
+Made = defaultdict[tuple[Any, ...], dict[float, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Explained:
     """A capture as Tstat's twin sees it, with all of its rules and without some."""
 
     path: Path
-    _made: dict[tuple[str, ...], dict[Any, list[Flow]]] = field(default_factory=dict)
+    _made: dict[tuple[str, ...], Made] = field(default_factory=dict)
 
     def reason(self, difference: Difference) -> str:
         """The names of the rules that make it; '' if none do, or the twin is not as Tstat there."""
@@ -61,26 +63,25 @@ class Explained:
                     return " + ".join(names)
         return ""
 
-    def _value(self, difference: Difference, without: tuple[str, ...]) -> float:
-        flow = self._flow(difference.entry, without)
-        if difference.column == "flow":
-            return float(flow is not None)
-        return math.nan if flow is None else float(values(flow)[difference.column])
-
-    def _flow(self, entry: Entry, without: tuple[str, ...]) -> Flow | None:
+    def values(self, entry: Entry, without: tuple[str, ...] = ()) -> dict[str, float]:
+        """The twin's values of a log's flow; nothing if it has no such flow."""
         if without not in self._made:
-            by_ends: dict[Any, list[Flow]] = {}
             rules = Rules().without(without)
+            self._made[without] = made = Made(dict)
             for flow in twin(packets(self.path, rules), rules):
                 first = flow.first
                 source, target = (str(ip_address(end)) for end in (first.source, first.target))
                 key = (first.tcp, source, first.sport, target, first.dport)
-                by_ends.setdefault(key, []).append(flow)
-            self._made[without] = by_ends
-        flows = self._made[without].get((entry.tcp, *entry.ends), [])
-        far = {id(flow): abs(flow.first_us / 1e3 - entry.first_ms) for flow in flows}
-        near = [flow for flow in flows if far[id(flow)] <= JOIN_MS]
-        return min(near, key=lambda flow: far[id(flow)], default=None)
+                made[key][flow.first_us / 1e3] = values(flow)
+        by_time = self._made[without][entry.tcp, *entry.ends]
+        first_ms = min(by_time, key=lambda time_ms: abs(time_ms - entry.first_ms), default=math.inf)
+        return by_time[first_ms] if abs(first_ms - entry.first_ms) <= JOIN_MS else {}
+
+    def _value(self, difference: Difference, without: tuple[str, ...]) -> float:
+        found = self.values(difference.entry, without)
+        if difference.column == "flow":
+            return float(bool(found))
+        return found.get(difference.column, math.nan)
 
 
 def close(one: float, other: float) -> bool:
