@@ -46,7 +46,7 @@ class Engine:
     """
 
     def __init__(self, config: MeterConfig, *, slots: int = FIRST_SLOTS) -> None:
-        if config.recent_s > 0:
+        if config.recent_s > 0 or config.semantics == "tstat":
             config = replace(config, threads=1)  # what began before is one order for all flows
         count = max(config.threads - 1, 1)  # one thread makes tables of what the others give
         self._shards = [_Shard(config, number, slots, of=count) for number in range(count)]

@@ -41,6 +41,13 @@ CURSOR: Final = np.dtype(
         ("clock_ns", "i8"),
         ("turn_ns", "i8"),  # when the wheel is to turn next
         ("tick", "i8"),  # whole seconds of the capture's clock; -1: no packet yet
+        # Tstat's search for idle flows, see flowmeter.core.tstat.
+        ("scanned_us", "i8"),  # when it was; 0: no packet yet
+        ("part", "i8"),  # the next one to be looked at
+        ("parts", "i8"),  # how many are to be
+        ("parts_left", "i8"),  # without whole rounds
+        ("tcp_flows", "i8"),  # begun
+        ("udp_flows", "i8"),
     ],
     align=True,
 )
@@ -52,7 +59,7 @@ LIMITS: Final = np.dtype(
         ("other_idle_ns", "i8"),
         ("active_ns", "i8"),
         ("linger_ns", "i8"),
-        ("single_ns", "i8"),  # Tstat's: flows of one packet
+        ("single_ns", "i8"),  # Tstat's: flows of one packet, or of SYNs only
         ("tstat", "i8"),  # 1: Tstat's rules
     ],
     align=True,
