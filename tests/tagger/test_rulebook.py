@@ -149,5 +149,5 @@ def test_labels_are_lower_case_words(tmp_path):
 
 
 def test_a_name_that_ships_nowhere_lists_those_that_do():
-    with pytest.raises(NotFoundError, match="these ship: cryptomining, traffic"):
+    with pytest.raises(NotFoundError, match="these ship: activities, cryptomining, traffic"):
         load_rules("trafic")
