@@ -56,7 +56,8 @@ def _docker_suits(topology: Topology) -> bool:
     """Whether this user's kind of Docker lab can do what the topology asks for."""
     plain = Impairments()
     return os.geteuid() == 0 or not (
-        topology.routers or any(n.impairments != plain for n in topology.networks.values())
+        topology.routers
+        or any(n.subnet6 or n.impairments != plain for n in topology.networks.values())
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher import cgroups, namespaces, remains, rootless
+from launcher import bird, cgroups, namespaces, remains, rootless
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import start_capture
 from launcher.conntrack import start_watch
@@ -29,7 +28,6 @@ from launcher.wiring import bridge_interface, wire
 from topologies.errors import LabError, MachineError
 from topologies.files import write_text
 
-_SBIN: Final = "/usr/sbin"  # where it is, and where a user's PATH may not lead
 PROGRAMS: Final = Path(__file__).parent / "programs"
 # What a program needs of the launcher's environment; a proxy setting, say, must not get in.
 _INHERITED: Final = (
@@ -56,7 +54,7 @@ class NetnsBackend:
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the namespace name of each host."""
-        _require_bird(plan)
+        bird.require(plan)
         self._plan, self._run_dir = plan, run_dir
         made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
         self._groups, self.notes = made.hosts, made.notes
@@ -180,17 +178,3 @@ def _hosts_file(plan: LabPlan) -> str:
     lines = ["127.0.0.1 localhost"]
     lines += [f"{address} {name}" for name, address in plan.host_addresses]
     return "\n".join(lines) + "\n"
-
-
-def _require_bird(plan: LabPlan) -> None:
-    """`MachineError` if a router of the plan speaks what no program here does."""
-    speaker = next((node.name for node in plan.nodes if node.routing is not None), None)
-    if (
-        speaker is not None
-        and shutil.which("bird", path=f"{os.environ.get('PATH')}:{_SBIN}") is None
-    ):
-        raise MachineError(
-            f"router '{speaker}' has an asn, and BIRD, which speaks BGP and OSPF, is not installed",
-            remedy="apt-get install bird2 (and systemctl disable --now bird), or use the docker "
-            "back end",
-        )

@@ -161,7 +161,7 @@ def test_without_bird_a_lab_with_routing_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with (
-        pytest.raises(MachineError, match="router 'core' has an asn, and BIRD") as told,
+        pytest.raises(MachineError, match="router 'core' has an asn: BIRD") as told,
         up(TOPOLOGY),
     ):
         pass
