@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from typing import Literal
 
 import pytest
 
-from launcher import engine, namespaces, remains
+from launcher import namespaces, remains
 from launcher.compile import compile_run
 from launcher.plan import RunPlan
 from launcher.servers import Servers
 from tests.launcher.probes import Up, up
 from topologies import Topology, library, load_topology
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 # Who cannot open what: behind NAT, or by a firewall's rule.
 CLOSED = {
@@ -33,23 +32,12 @@ CLOSED = {
 }
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("name", library())
 def test_a_topology_keeps_its_promises(name: str) -> None:
-    _try(name, "netns")
-
-
-@pytest.mark.docker
-def test_containers_keep_them_too() -> None:
-    """The one with everything: NAT, IPv6, BGP and OSPF."""
-    _try("internet-mini", "docker")
-
-
-def _try(name: str, kind: Literal["netns", "docker"]) -> None:
     document = load_topology(name)
     plan = compile_run(document, seed=1)
     with ExitStack() as stack:
-        lab = stack.enter_context(up(document.model, kind=kind))
+        lab = stack.enter_context(up(document.model))
         daemons = [service for service in plan.services if service.kind == "routing"]
         Servers(lab.backend, lab.run_dir, daemons).await_ready()
         _listen(lab, plan, stack)
@@ -62,7 +50,7 @@ def _try(name: str, kind: Literal["netns", "docker"]) -> None:
             assert lab.tried(client, lab.address(server), port) == verdict, (client, server)
         made = lab.lab
     assert namespaces.names(remains.namespace_name(made, "")) == ()
-    assert made not in remains.find() | engine.find()
+    assert made not in remains.find()
 
 
 def _listen(lab: Up, plan: RunPlan, stack: ExitStack) -> None:
