@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
 from launcher.labs import Lab
+from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan, Node
 from launcher.wiring import bridge_interface, wire
 from topologies.errors import LabError, MachineError
@@ -124,8 +126,9 @@ class DockerBackend:
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
         """Report each new flow that a lab process opens."""
-        hosts = self._built().opening
-        return start_watch({host: self._path(host) for host in hosts}, on_event)
+        plan = self._built()
+        hosts = {host: self._path(host) for host in plan.opening}
+        return watch_through_nat(plan, self._path, on_event, partial(start_watch, hosts))
 
     def down(self) -> None:
         """Remove everything this lab made."""

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -22,6 +23,7 @@ from launcher.capture import start_capture
 from launcher.conntrack import start_watch
 from launcher.enter import KEPT_CAPABILITIES, ROUTING_CAPABILITIES, Entry
 from launcher.labs import Lab
+from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
 from launcher.wiring import bridge_interface, wire
@@ -111,8 +113,9 @@ class NetnsBackend:
                 "this user has a single group id, so the kernel cannot tell activities apart",
                 remedy=rootless.SUBORDINATE_REMEDY,
             )
-        hosts = self._built().opening
-        return start_watch({host: self._path(host) for host in hosts}, on_event)
+        plan = self._built()
+        hosts = {host: self._path(host) for host in plan.opening}
+        return watch_through_nat(plan, self._path, on_event, partial(start_watch, hosts))
 
     def down(self) -> None:
         """Remove everything this lab made."""
