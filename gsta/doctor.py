@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from gsta.labs import docker_problem
 from launcher import cgroups, impair, rootless
+from launcher.bird import bird_path
 from launcher.capture import tcpdump_path
 from launcher.machine import machine_facts
 from topologies import Limits
@@ -98,6 +99,14 @@ def _impairments() -> Finding:
     return Finding("impairments", "yes", "by the kernel: tbf and netem")
 
 
+def _routing() -> Finding:
+    try:
+        return Finding("routing", "yes", bird_path())
+    except MachineError as error:
+        remedy = f"for topologies with autonomous systems: {error.remedy}"
+        return Finding("routing", "partly", error.what, remedy)
+
+
 def _limits() -> Finding:
     try:
         notes = cgroups.create(_PROBE, {"probe": Limits()}).notes
@@ -126,6 +135,7 @@ _CHECKS: Final[tuple[Callable[[], Finding], ...]] = (
     _netns,
     _docker,
     _impairments,
+    _routing,
     _limits,
     _extras,
 )

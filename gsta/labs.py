@@ -86,7 +86,8 @@ def run_lab(
 def _docker_suits(topology: Topology) -> bool:
     """Whether this user's kind of Docker lab can do what the topology asks for."""
     return os.geteuid() == 0 or not (
-        topology.routers or any(n.impairments.active for n in topology.networks.values())
+        topology.routers
+        or any(n.subnet6 or n.impairments.active for n in topology.networks.values())
     )
 
 

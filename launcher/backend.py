@@ -85,14 +85,15 @@ class Capture(Protocol):
 
 
 class Watch(Protocol):
-    """A running watch of the kernel's flows, on every host of the lab.
+    """A running watch of the kernel's flows, on every host of the lab."""
 
-    ``mechanism`` says in words how it knows whose a flow is. After `stop`, ``ends_lost`` is how
-    many reports of ended flows are missing.
-    """
+    @property
+    def mechanism(self) -> str:
+        """How it knows whose a flow is, in words."""
 
-    mechanism: str
-    ends_lost: int
+    @property
+    def ends_lost(self) -> int:
+        """After `stop`: how many reports of ended flows are missing."""
 
     def stop(self) -> int:
         """Have every flow ended, drain and end; how many reports of flows that began are missing

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,7 @@ from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
 from launcher.impair import Links
 from launcher.labs import Lab
+from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan, Node
 from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
@@ -135,12 +137,14 @@ class DockerBackend:
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
         """Report each flow that a lab process opens or accepts."""
-        return start_watch(
-            {host: self._path(host) for host in self._built().opening},
-            on_event,
+        plan = self._built()
+        start = partial(
+            start_watch,
+            {host: self._path(host) for host in plan.opening},
             levels=self._leaves.levels,
             groups=self._leaves.owners,
         )
+        return watch_through_nat(plan, self._path, on_event, start)
 
     def down(self) -> None:
         """Remove everything this lab made."""

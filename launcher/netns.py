@@ -12,17 +12,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher import cgroups, leaves, namespaces, needs, remains, rootless
+from launcher import bird, cgroups, leaves, namespaces, needs, remains, rootless
 from launcher.backend import Capture, Command, FlowEvent, HostGoneError, Process, Watch
 from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.enter import KEPT_CAPABILITIES, NETWORK_CAPABILITIES, Entry
 from launcher.impair import Links
 from launcher.labs import Lab
+from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan
 from launcher.syscalls import isolated
 from launcher.wiring import capture_place, wire
@@ -58,6 +60,7 @@ class NetnsBackend:
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the namespace name of each host."""
+        bird.require(plan)
         needs.require(plan.needs)
         self._plan, self._run_dir = plan, run_dir
         made = cgroups.create(self._lab.id, {node.name: node.limits for node in plan.nodes})
@@ -126,12 +129,14 @@ class NetnsBackend:
                 "this user has a single group id, so the kernel cannot tell activities apart",
                 remedy=rootless.SUBORDINATE_REMEDY,
             )
-        return start_watch(
-            {host: self._path(host) for host in self._built().opening},
-            on_event,
+        plan = self._built()
+        start = partial(
+            start_watch,
+            {host: self._path(host) for host in plan.opening},
             levels=self._leaves.levels,
             groups=self._leaves.owners,
         )
+        return watch_through_nat(plan, self._path, on_event, start)
 
     def down(self) -> None:
         """Remove everything this lab made."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from launcher import namespaces, remains
+from launcher import namespaces
 from launcher.addressing import lab_plan
+from launcher.docker import DockerBackend
 from launcher.labs import Lab
 from launcher.netns import NetnsBackend
 from launcher.plan import LabPlan
@@ -27,13 +28,13 @@ Verdict = Literal["answer", "refused", "unreachable", "silence"]
 class Up:
     """A lab that is up."""
 
-    backend: NetnsBackend
+    backend: NetnsBackend | DockerBackend
     plan: LabPlan
     lab: str
     run_dir: Path
 
     def namespace(self, node: str) -> Path:
-        return namespaces.path_of(remains.namespace_name(self.lab, node))
+        return self.backend._path(node)
 
     def address(self, node: str, version: Literal[4, 6] = 4) -> str:
         return str(self.plan.node(node).address_of(version))
@@ -98,12 +99,13 @@ class Up:
 
 
 @contextmanager
-def up(topology: Topology) -> Iterator[Up]:
+def up(topology: Topology, *, kind: Literal["netns", "docker"] = "netns") -> Iterator[Up]:
     """Bring a topology up, without its services, and down again."""
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
-        with Lab.create(backend="netns", run_dir=run_dir) as lab:
-            backend, plan = NetnsBackend(lab), lab_plan(topology)
+        with Lab.create(backend=kind, run_dir=run_dir) as lab:
+            backend = NetnsBackend(lab) if kind == "netns" else DockerBackend(lab)
+            plan = lab_plan(topology)
             try:
                 backend.up(plan, run_dir)
                 yield Up(backend, plan, lab.id, run_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 
@@ -76,4 +75,3 @@ def _wanted(topology: Topology, plan: RunPlan) -> set[tuple[str, str, int]]:
 
 def test_every_promise_is_of_a_topology_that_there_is() -> None:
     assert set(CLOSED) <= set(library())
-    assert Path(__file__).exists()

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -108,11 +109,19 @@ def daemons(lab: Up) -> list[ServicePlan]:
     return list(compile_run(Document(TOPOLOGY, source), seed=1).services)
 
 
-@pytest.mark.lab
 @pytest.mark.slow
-def test_every_route_comes_by_itself_and_every_flow_of_it_has_an_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("netns", marks=pytest.mark.lab),
+        pytest.param("docker", marks=pytest.mark.docker),
+    ],
+)
+def test_every_route_comes_by_itself_and_every_flow_of_it_has_an_owner(
+    kind: Literal["netns", "docker"], tmp_path: Path
+) -> None:
     events: list[FlowEvent] = []
-    with up(TOPOLOGY) as lab:
+    with up(TOPOLOGY, kind=kind) as lab:
         watch = lab.backend.watch(events.append)
         running = Servers(lab.backend, lab.run_dir, daemons(lab))
         running.await_ready()
@@ -161,7 +170,7 @@ def test_without_bird_a_lab_with_routing_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with (
-        pytest.raises(MachineError, match="router 'core' has an asn, and BIRD") as told,
+        pytest.raises(MachineError, match="router 'core' has an asn: BIRD") as told,
         up(TOPOLOGY),
     ):
         pass
