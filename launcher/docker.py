@@ -13,11 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from launcher import cgroups, engine, leaves, namespaces, remains
+from launcher import cgroups, engine, killing, leaves, namespaces, remains
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
+from launcher.engine import EngineGoneError
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
 from launcher.labs import Lab
 from launcher.plan import LabPlan, Node
@@ -137,9 +138,25 @@ class DockerBackend:
         )
 
     def down(self) -> None:
-        """Remove everything this lab made."""
-        engine.remove(self._lab.id)
+        """Remove everything this lab made.
+
+        Raises
+        ------
+        EngineGoneError
+            The engine does not answer. Nothing runs any more; a wipe removes the dead containers
+            once it does.
+        """
+        gone = not engine.answers()
+        if gone:
+            killing.kill(int(c.attrs["State"]["Pid"]) for c in self._containers.values())
+        else:
+            engine.remove(self._lab.id)
         remains.remove(self._lab.id)
+        if gone:
+            self._containers = {}
+            self._client.close()
+            self._lab.abandon()
+            raise EngineGoneError("its containers are dead; remove them with: gsta lab wipe")
         self._containers = {}
         self._client.close()
         self._lab.close()

@@ -20,7 +20,7 @@ from launcher.rundir import LOGS, WINDOWS, LineWriter
 from launcher.wiring import node_mac
 
 GRACE_S: Final = 3.0
-OVERTIME_S: Final = 5.0  # a session ends by itself before its time; one that does not hangs
+OVERTIME_S: Final = 15.0  # a session ends by itself before its time; one that does not hangs
 STOPPERS: Final = 32
 
 
