@@ -51,6 +51,7 @@ class Sessions:
         self._running: list[_Running] = []
         self._ending: list[tuple[_Running, Future[int | None]]] = []
         self._pool = ThreadPoolExecutor(max_workers=STOPPERS)
+        self._hung: list[SessionPlan] = []
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -68,7 +69,7 @@ class Sessions:
             if code is not None:
                 self._record(item, code, "ok" if code == 0 else "failed")
             elif now_s > item.latest_s:
-                self._losses.add(f"session {_named(item.session)} hung and was ended")
+                self._hung.append(item.session)
                 self._ending.append((item, self._pool.submit(item.process.stop, GRACE_S)))
             else:
                 still_running.append(item)
@@ -81,6 +82,12 @@ class Sessions:
         self._ending += [(item, self._pool.submit(item.process.stop, GRACE_S)) for item in stopped]
         self._pool.shutdown()
         self._reap_hung()
+        if self._hung:
+            first = self._hung[0]
+            self._losses.add(
+                f"{len(self._hung)} sessions hung and were ended, first {first.id} ({first.kind}, "
+                f"{first.user})"
+            )
 
     def _start(self, session: SessionPlan, now_s: float) -> None:
         start_ns = time.time_ns()
@@ -151,10 +158,6 @@ class Sessions:
             if event.get("event") == "effect":
                 effect = event
         return effect
-
-
-def _named(session: SessionPlan) -> str:
-    return f"{session.id} ({session.kind}, {session.user})"
 
 
 def _peers(endpoint: Endpoint) -> list[Peer]:

@@ -44,7 +44,7 @@ def test_a_container_that_is_killed(tmp_path: Path) -> None:
         with contextlib.closing(connect()) as client:
             client.containers.get(f"gsta-{faulty.lab.id}-client-1").kill()
 
-    faulty = run_faulty(tmp_path, breaks=stop, when=traffic, busy_s=6, make=make)
+    faulty = run_faulty(tmp_path, breaks=stop, when=traffic, busy_s=4, make=make)
     said = manifest(faulty.out)
     assert said["status"] == "complete"
     assert "host 'client-1' has died" in " ".join(said["losses"])
@@ -109,7 +109,7 @@ def test_an_engine_that_goes_away(
     tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(LabError, match="the container engine has gone away"):
-        run_faulty(tmp_path, breaks=lambda _: line.cut(), when=traffic, busy_s=6, make=make)
+        run_faulty(tmp_path, breaks=lambda _: line.cut(), when=traffic, busy_s=4, make=make)
     said = manifest(tmp_path / "run")
     assert said["status"] == "incomplete"
     assert "gsta lab wipe" in said["reason"]

@@ -60,6 +60,9 @@ class Fault:
     kept: bool = True  # whether packets had been captured by then
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def kill(*words: str, number: int = signal.SIGKILL) -> Break:
     def breaks(faulty: Faulty) -> None:
         found = faulty.processes(*words)
@@ -136,8 +139,7 @@ FAULTS = (
     Fault("server-killed", "a server program is killed", "'www' on host 'server' ended during",
           kill("web.py server", '"ports": [80]')),
     Fault("server-never-answers", "a server takes connections and says nothing", "",
-          server="serve.__code__ = (lambda: time.sleep(60)).__code__\n"
-          "l = socket.create_server(('', config['ports'][0]))\n"
+          server="l = socket.create_server(('', config['ports'][0]))\n"
           "print(json.dumps({'event': 'ready'}), flush=True); time.sleep(60)"),
     Fault("server-not-ready", "a server never gets ready", "'www' on host 'server' did not start",
           raises=LabError, server="time.sleep(60)", settings=((servers, "READY_TIMEOUT_S", 0.5),),
@@ -146,7 +148,7 @@ FAULTS = (
           raises=LabError, server="nonsense()", kept=False),
     Fault("port-taken", "a server's port is in use", "service 'www' on host 'server' did not start",
           take_port, stage("starting services"), raises=LabError, kept=False),
-    Fault("client-hangs", "a client neither ends nor listens to SIGTERM", "hung and was ended",
+    Fault("client-hangs", "a client neither ends nor listens to SIGTERM", "sessions hung and were ended",
           client="signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
           settings=((sessions, "OVERTIME_S", -0.3), (sessions, "GRACE_S", 0.1)), kept=False),
     Fault("client-broken", "a client program fails at once", "", client="nonsense()", kept=False),
@@ -235,8 +237,17 @@ def test_a_fault(fault: Fault, small_disk: Path, monkeypatch: pytest.MonkeyPatch
     assert {thread for thread in left if not isinstance(thread, threading.Timer)} == set()
 
 
-def test_there_are_enough_faults() -> None:
+def test_there_are_enough_faults_and_the_document_has_them_all() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 20
+    assert "\n".join(map(row, FAULTS)) in (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+
+
+def row(fault: Fault) -> str:
+    """A line of the document's table; where it does not fit any more, it is put there by hand."""
+    how = "ends, incomplete" if fault.raises else "goes on, complete"
+    where = "reason" if fault.raises else "losses" if fault.says else "journal"
+    said = f"{where}: {fault.says}" if fault.says else "journal: the sessions' outcomes"
+    return f"| {fault.what} | {how} | {said} |"
 
 
 @pytest.mark.lab
