@@ -115,7 +115,7 @@ class DockerBackend:
         leaf = self._leaves.make(host, command.owner)
         return spawn(self._client, container, command, leaf=leaf)
 
-    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
         """Start capturing a network on its bridge, or an end of a host's cable."""
         node, interface = capture_place(self._built(), point)
         return start_capture(

@@ -148,7 +148,7 @@ FAULTS = (
           raises=LabError, server="nonsense()", kept=False),
     Fault("port-taken", "a server's port is in use", "service 'www' on host 'server' did not start",
           take_port, stage("starting services"), raises=LabError, kept=False),
-    Fault("client-hangs", "a client neither ends nor listens to SIGTERM", "sessions hung and were ended",
+    Fault("client-hangs", "a client neither ends nor heeds SIGTERM", "sessions hung and were ended",
           client="signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
           settings=((sessions, "OVERTIME_S", -0.3), (sessions, "GRACE_S", 0.1)), kept=False),
     Fault("client-broken", "a client program fails at once", "", client="nonsense()", kept=False),
