@@ -134,7 +134,7 @@ class Backend(Protocol):
             It cannot be started for another reason; the lab may be gone.
         """
 
-    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
         """Start capturing a network, or a host's interface (``client:eth0``).
 
         Returns when packets are being seen. ``file`` may be a named pipe.

@@ -255,6 +255,8 @@ class TcpdumpCapture:
         last = Counters.read(self._said)
         files = () if self._streamed else tuple(self._files())
         written = last.captured if self._streamed else 0
+        if not (files or self._streamed):
+            lost = lost or f"the capture of network '{self._network}' was removed"
         for file in files:
             try:
                 written += count_packets(file)

@@ -14,11 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from launcher import cgroups, engine, leaves, namespaces, needs, remains
+from launcher import cgroups, engine, killing, leaves, namespaces, needs, remains
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
 from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
+from launcher.engine import EngineGoneError
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
 from launcher.impair import Links
 from launcher.labs import Lab
@@ -123,7 +124,7 @@ class DockerBackend:
         leaf = self._leaves.make(host, command.owner)
         return spawn(self._client, container, command, leaf=leaf)
 
-    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
         """Start capturing a network on its bridge, or an end of a host's cable."""
         node, interface = capture_place(self._built(), point)
         return start_capture(
@@ -147,10 +148,26 @@ class DockerBackend:
         return watch_through_nat(plan, self._path, on_event, start)
 
     def down(self) -> None:
-        """Remove everything this lab made."""
+        """Remove everything this lab made.
+
+        Raises
+        ------
+        EngineGoneError
+            The engine does not answer. Nothing runs any more; a wipe removes the dead containers
+            once it does.
+        """
         self.links.close()
-        engine.remove(self._lab.id)
+        gone = not engine.answers()
+        if gone:
+            killing.kill(int(c.attrs["State"]["Pid"]) for c in self._containers.values())
+        else:
+            engine.remove(self._lab.id)
         remains.remove(self._lab.id)
+        if gone:
+            self._containers = {}
+            self._client.close()
+            self._lab.abandon()
+            raise EngineGoneError("its containers are dead; remove them with: gsta lab wipe")
         self._containers = {}
         self._client.close()
         self._lab.close()

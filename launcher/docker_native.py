@@ -98,7 +98,7 @@ class DockerNativeBackend:
         """Start a program in a host, its output appended to its log file."""
         return spawn(self._client, self._containers[host], command)
 
-    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
         """Start capturing a network on its bridge; returns when packets are being seen.
 
         Raises
@@ -106,6 +106,7 @@ class DockerNativeBackend:
         MachineError
             A host's own interface, or rotation: that takes root.
         """
+        options = options or CaptureOptions()
         if ":" in point or options.rotates:
             raise MachineError(
                 f"the capture of {point} cannot be had on Docker's own networks",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from launcher import killing, leaves
-from launcher.backend import Command
+from launcher.backend import Command, HostGoneError
+from launcher.engine import EngineGoneError
 from launcher.images import PROGRAMS_INSIDE
 from topologies.errors import LabError
 
@@ -56,11 +57,14 @@ def spawn(
         client.api.exec_start(created["Id"], detach=True)
         process = DockerProcess(client, created["Id"])
     except APIError as error:
-        host = container.labels[HOST_LABEL]
+        host, why = container.labels[HOST_LABEL], error.explanation or error
+        if error.status_code in (404, 409):  # removed, or not running any more
+            raise HostGoneError(host, why) from error
         raise LabError(
-            f"program '{command.program}' did not start on host '{host}': "
-            f"{error.explanation or error}"
+            f"program '{command.program}' did not start on host '{host}': {why}"
         ) from error
+    except OSError as error:  # what the engine's library lets through of its connection
+        raise EngineGoneError(error) from error
     if leaf is not None:
         process.admit(leaf)
     return process
@@ -149,6 +153,8 @@ class DockerProcess:
                 time.sleep(0.01)
         except NotFound:  # with its container
             return 128 + signal.SIGKILL
+        except OSError as error:
+            raise EngineGoneError(error) from error
         return int(state["ExitCode"] or 0)
 
 

@@ -41,7 +41,10 @@ class Leaves:
         if parent is None:
             return None
         leaf = parent / str(owner)
-        leaf.mkdir(exist_ok=True)
+        try:
+            leaf.mkdir(exist_ok=True)
+        except FileNotFoundError:  # with its container, as starting the program will tell
+            return None
         self.owners[leaf.stat().st_ino] = owner  # which is the id that the kernel tells
         return leaf
 

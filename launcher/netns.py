@@ -110,7 +110,7 @@ class NetnsBackend:
         self._processes = [*(p for p in self._processes if p.poll() is None), process]
         return process
 
-    def capture(self, point: str, file: Path, options: CaptureOptions) -> Capture:
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
         """Start capturing a network on its bridge, or an end of a host's cable."""
         node, interface = capture_place(self._built(), point)
         return start_capture(

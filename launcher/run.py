@@ -130,17 +130,22 @@ class _Experiment:
                 cleanup.callback(self._down)
                 self._run(cleanup)
             rundir.release_reserve(self._out)
-            whole = self._manifest("complete", "", sha256=rundir.digests(self._out))
-            rundir.write_manifest(self._out, whole)
+            rundir.write_manifest(self._out, self._manifest("complete", "", sha256=self._digests()))
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
             with suppress(OSError):  # the folder is gone; else the manifest says why it ended
                 rundir.release_reserve(self._out)
                 rundir.write_manifest(self._out, self._manifest("incomplete", reason))
             if isinstance(error, OSError) and not isinstance(error, GstaError):
-                raise LabError(f"the run cannot be written to {self._out}: {error}") from error
+                raise LabError(f"the run in {self._out} failed: {error}") from error
             raise
         return self._out
+
+    def _digests(self) -> dict[str, str]:
+        found = rundir.digests(self._out)
+        if rundir.JOURNAL not in found:
+            raise LabError(f"{self._out} was removed while the run was on")
+        return found
 
     def _down(self) -> None:
         with undisturbed():
@@ -172,9 +177,12 @@ class _Experiment:
                 containers=self._containers,
                 losses=self._losses,
             )
-            servers.await_ready()
-            self._run_phases(servers, captures, journal, evidence)
-            servers.stop()
+            try:
+                servers.await_ready()
+                self._run_phases(servers, captures, journal, evidence)
+            finally:
+                with undisturbed():
+                    servers.stop()
             self._counts["frames_lost_by_links"] = self._backend.links.overrun()
         finally:
             with undisturbed():
@@ -217,7 +225,8 @@ class _Experiment:
                 self._progress(f"{_phase_at(phases, now_s).name} phase", now_s, total_s)
                 time.sleep(TICK_S)
         finally:
-            sessions.stop()
+            with undisturbed():
+                sessions.stop()
             self._counts |= sessions.outcomes
         over_ns = time.time_ns()  # before the last phase is, when every session has ended
         for number, phase in enumerate(phases):

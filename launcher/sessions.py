@@ -28,7 +28,7 @@ from launcher.wiring import node_mac
 from topologies import Phase
 
 GRACE_S: Final = 3.0
-OVERTIME_S: Final = 5.0  # a session ends by itself before its time; one that does not hangs
+OVERTIME_S: Final = 15.0  # a session ends by itself before its time; one that does not hangs
 STOPPERS: Final = 32
 
 
@@ -74,6 +74,7 @@ class Sessions:
         self._running: list[_Running] = []
         self._ending: list[tuple[_Running, Future[int | None]]] = []
         self._pool = ThreadPoolExecutor(max_workers=STOPPERS)
+        self._hung: list[SessionPlan] = []
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -95,7 +96,7 @@ class Sessions:
             if code is not None:
                 self._record(item, code, "ok" if code == 0 else "failed")
             elif now_s > item.latest_s:
-                self._losses.add(f"session {_named(item.session)} hung and was ended")
+                self._hung.append(item.session)
                 self._ending.append((item, self._pool.submit(item.process.stop, GRACE_S)))
             else:
                 still_running.append(item)
@@ -108,6 +109,12 @@ class Sessions:
         self._ending += [(item, self._pool.submit(item.process.stop, GRACE_S)) for item in stopped]
         self._pool.shutdown()
         self._reap_hung()
+        if self._hung:
+            first = self._hung[0]
+            self._losses.add(
+                f"{len(self._hung)} sessions hung and were ended, first {first.id} ({first.kind}, "
+                f"{first.user})"
+            )
 
     def _load(self) -> Load:
         running = [self._flows.get(item.session.id, 0) for item in self._running]
@@ -197,10 +204,6 @@ def _inside(session: SessionPlan) -> InsideRecord | None:
         params=inside.params,
         services=tuple(peer.service for peer in inside.peers),
     )
-
-
-def _named(session: SessionPlan) -> str:
-    return f"{session.id} ({session.kind}, {session.user})"
 
 
 def _peers(endpoint: Endpoint) -> list[Peer]:

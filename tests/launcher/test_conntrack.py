@@ -157,6 +157,23 @@ class TestWatch:
             (port, 53, 50_007) for port in range(1000, 1020)
         ]
 
+    def test_echo_requests_have_their_owner(self, namespace: Path) -> None:
+        program = (
+            "import socket\n"
+            "for family, to, protocol, kind in (\n"
+            "    (socket.AF_INET, '127.0.0.1', 1, 8), (socket.AF_INET6, '::1', 58, 128)\n"
+            "):\n"
+            "    s = socket.socket(family, socket.SOCK_RAW, protocol)\n"
+            "    checksum = [255 - kind, 254] if protocol == 1 else [0, 0]\n"
+            "    s.sendto(bytes([kind, 0, *checksum, 0, 1, 0, 0]), (to, 0))\n"
+        )
+        events: list[FlowEvent] = []
+        watch = start_watch({"host": namespace}, events.append)
+        start(namespace, 50_007, program).communicate()
+        watch.stop()
+        told = [(e.protocol, e.dst, e.owner) for e in events if e.what in ("opened", "packet")]
+        assert told == [(1, "127.0.0.1", 50_007), (58, "::1", 50_007)]
+
     def test_packets_of_no_connection_have_their_owner(self, namespace: Path) -> None:
         """FIN, Xmas and null scans: conntrack makes no flow of those."""
         program = (
