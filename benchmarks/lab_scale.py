@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -60,23 +60,28 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--backend", choices=("netns", "docker", "mininet"), default="netns")
     options.add_argument("--hosts", default="10,50,100,200,500")
+    options.add_argument("--impaired", action="store_true", help="every network has 10 ms of delay")
     options.add_argument("--one", type=int, help="measure one size here and print it as JSON")
     asked = options.parse_args()
     if asked.one:
-        print(json.dumps(_measure(asked.backend, asked.one)))
+        impairments = {"delay_ms": 10} if asked.impaired else {}
+        print(json.dumps(_measure(asked.backend, asked.one, impairments)))
         return
     rows: list[list[object]] = []
     for count in map(int, asked.hosts.split(",")):
-        up_s, down_s, before, during = _in_a_process(asked.backend, count)
+        up_s, down_s, before, during = _in_a_process(asked.backend, count, impaired=asked.impaired)
         used = (before["MemAvailable"] - during["MemAvailable"]) / 1024 / count
         kernel = sum(during[key] - before[key] for key in KERNEL_KEYS) / 1024 / count
         rows.append([f"{count}", up_s, count / up_s, down_s, f"{used:.2f}", f"{kernel:.2f}"])
     columns = ["hosts", "up, s", "hosts/s", "down, s", "MB a host", "of it the kernel's"]
     command = f"python -m benchmarks.lab_scale --backend {asked.backend}"
-    publish(f"Size of a lab: {asked.backend}", command, columns, rows)
+    title = f"Size of a lab: {asked.backend}"
+    if asked.impaired:
+        command, title = f"{command} --impaired", f"{title}, every network impaired"
+    publish(title, command, columns, rows)
 
 
-def topology(count: int) -> Topology:
+def topology(count: int, impairments: Mapping[str, object]) -> Topology:
     """So many hosts, fifty to a network, and a router between the networks."""
     networks = [f"lan-{number}" for number in range((count + PER_NETWORK - 1) // PER_NETWORK)]
     hosts = {
@@ -88,7 +93,10 @@ def topology(count: int) -> Topology:
     }
     described = {
         "name": "scale",
-        "networks": {n: {"subnet": f"198.18.{i}.0/24"} for i, n in enumerate(networks)},
+        "networks": {
+            name: {"subnet": f"198.18.{number}.0/24", "impairments": impairments}
+            for number, name in enumerate(networks)
+        },
         "hosts": hosts,
     }
     if len(networks) > 1:
@@ -96,19 +104,20 @@ def topology(count: int) -> Topology:
     return Topology.model_validate(described)
 
 
-def _in_a_process(backend: str, count: int) -> list[object]:
+def _in_a_process(backend: str, count: int, *, impaired: bool) -> list[object]:
     if backend == "mininet":
         # The package is Debian's own Python's.
         command = ["/usr/bin/python3", "-c", MININET, str(count), str(PER_NETWORK)]
     else:
         module = ["-m", "benchmarks.lab_scale", "--backend", backend]
         command = [sys.executable, *module, "--one", str(count)]
+        command += ["--impaired"] if impaired else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
-def _measure(name: str, count: int) -> list[object]:
-    plan = lab_plan(topology(count))
+def _measure(name: str, count: int, impairments: Mapping[str, object]) -> list[object]:
+    plan = lab_plan(topology(count, impairments))
     with (
         tempfile.TemporaryDirectory() as folder,
         Lab.create(backend=name, run_dir=Path(folder)) as lab,

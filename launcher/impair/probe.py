@@ -95,17 +95,17 @@ def lanes_of(
     place: Place, qualities: Mapping[Direction, Quality], *, bucket: bool, fabric: Path
 ) -> tuple[ExitStack, list[Lane]]:
     """Lanes across a place, and what closes their sockets; ``bucket``: the limit is a tbf."""
-    stack = ExitStack()
-    with entered(place.namespace):
-        inside = stack.enter_context(_socket(place.interface, _TYPE))
-    with entered(fabric):
-        outside = stack.enter_context(_socket(place.port, _ALL_TYPES))
-    lanes = []
-    for direction, quality in qualities.items():
-        ends = (outside, inside) if direction == "down" else (inside, outside)
-        held = tbf_bytes(quality, place.frame_bytes)[1] if bucket else 0
-        lanes.append(Lane(place, direction, quality, *ends, held))
-    return stack, lanes
+    with ExitStack() as stack:
+        with entered(place.namespace):
+            inside = stack.enter_context(_socket(place.interface, _TYPE))
+        with entered(fabric):
+            outside = stack.enter_context(_socket(place.port, _ALL_TYPES))
+        lanes = []
+        for direction, quality in qualities.items():
+            ends = (outside, inside) if direction == "down" else (inside, outside)
+            held = tbf_bytes(quality, place.frame_bytes)[1] if bucket else 0
+            lanes.append(Lane(place, direction, quality, *ends, held))
+        return stack.pop_all(), lanes
 
 
 def pace(lanes: Sequence[Lane], *, frames: int = FRAMES, spent_s: float = PACED_S) -> None:

@@ -7,7 +7,7 @@ the longest delay. Small deviations are a matter of record; a gross one is an er
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Final
@@ -34,6 +34,7 @@ JITTER_FACTORS: Final = (0.5, 2.0)
 SHARE_DEVIATIONS: Final = 5.0
 SHARE_PERCENT: Final = 1.0
 _HELD_DRAWS: Final = 20  # of the jitter, fewer say nothing about it
+_DUE, _LEAST_SHARE = 12.0, 0.1
 _SATURATING: Final = 1.1  # times the rate
 _FEWEST_ARRIVALS: Final = 10
 _STRETCHES: Final = 8
@@ -51,10 +52,10 @@ def verify(links: Links) -> tuple[VerifiedLink, ...]:
     if not links.places:
         return ()
     found = _measured(links)
-    if any(_faults(link) for link in found):
+    if faults_of(found):
         found = _measured(links)  # the machine may have been busy
     links.restart()
-    if faults := [fault for link in found for fault in _faults(link)]:
+    if faults := faults_of(found):
         raise MachineError(
             "; ".join(faults),
             remedy="make the machine less busy, or ask for what docs/impairments.md says that it "
@@ -151,14 +152,18 @@ def _overtaking(order: Sequence[int]) -> Iterator[int]:
         smallest = min(smallest, number)
 
 
-def _faults(link: VerifiedLink) -> Iterator[str]:
+def faults_of(links: Iterable[VerifiedLink]) -> list[str]:
     """What is grossly different, in words."""
+    return [fault for link in links for fault in _faults(link)]
+
+
+def _faults(link: VerifiedLink) -> Iterator[str]:
     asked, found = Quality(**link.asked.model_dump()), link.measured
     for what, value, low, high in _bounds(asked, found):
         if value is not None and not low <= value <= high:
             yield (
                 f"network '{link.network}', {link.direction} ({link.mechanism}): {what} was to be "
-                f"within {max(low, 0):.4g} and {high:.4g}, a probe found {value:g}"
+                f"within {low:.4g} and {high:.4g}, a probe found {value:g}"
             )
     if found.delay_ms is None:
         yield (
@@ -175,7 +180,7 @@ def _bounds(asked: Quality, found: LinkMeasure) -> Iterator[tuple[str, float | N
     low, high = (asked.delay_ms * factor for factor in DELAY_FACTORS)
     sending_ms = 60 * 8 / (asked.rate_mbit * 1e3) if asked.rate_mbit else 0
     late_ms = LATE_MS + sending_ms + 4 * asked.jitter_ms
-    yield "delay_ms", found.delay_ms, low - 1 - asked.jitter_ms, high + late_ms
+    yield "delay_ms", found.delay_ms, max(0.0, low - 1 - asked.jitter_ms), high + late_ms
     # A draw of the jitter holds for four times the jitter.
     if asked.jitter_ms and PACED_S * 1e3 / (4 * asked.jitter_ms) >= _HELD_DRAWS:
         uniform = asked.jitter_distribution == "uniform"
@@ -197,4 +202,6 @@ def _share(percent: float, frames: int, variance: float) -> tuple[float, float]:
     share = percent / 100
     deviation = (share * (1 - share) * variance / frames) ** 0.5 * 100
     allowed = SHARE_DEVIATIONS * deviation + SHARE_PERCENT
-    return percent - allowed, percent + allowed
+    # Where that many are due, next to none is not chance.
+    least = _LEAST_SHARE * percent if share * frames / variance >= _DUE else 0.0
+    return max(percent - allowed, least), percent + allowed

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +116,16 @@ def test_a_later_stage_is_checked_too() -> None:
     later = "schedule: [{at_s: 5, up: {delay_ms: 0}}]"
     [problem] = problems_of("{up: {delay_ms: 2, reorder_percent: 5}, " + later + "}")
     assert problem.got == "reorder_percent without delay_ms ('up' from 5 s on)"
+
+
+def test_the_example_of_the_documentation_is_sound() -> None:
+    text = (Path(__file__).parents[2] / "docs/impairments.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    network = yaml.safe_load(example)["networks"]["adsl"]
+    start, worse, again = Impairments.model_validate(network["impairments"]).stages()
+    assert (start.up.rate_mbit, worse.up.rate_mbit, again.up.rate_mbit) == (1, 0.5, 1)
+    assert replace(again, at_s=0) == start
+    assert all(f"`{key}`" in text for key in Values.model_fields)
 
 
 def test_a_change_after_the_end_is_a_fault() -> None:
