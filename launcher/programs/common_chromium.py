@@ -17,6 +17,7 @@ from common import PeerError
 
 READ = 65_536
 START_S = 20.0
+END_S = 2.0
 # What would speak of its own accord is off: a lab's browser only goes where its user goes.
 ALONE = (
     "--headless=new",
@@ -162,11 +163,25 @@ def browser(folder: Path, address: str, options: Sequence[str]) -> Iterator[Brow
     finally:
         for number in (sink, source):
             os.close(number)
-        _end(process)
+        _end(process, folder)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End Chromium; its helpers end when it has."""
-    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-        process.send_signal(signal.SIGKILL)
-        process.wait(2.0)
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End Chromium and its helpers, which else would write to the folder while it is removed."""
+    mark = f"--user-data-dir={folder}/profile".encode()
+    deadline = time.monotonic() + END_S
+    process.kill()
+    process.wait()
+    while (left := list(_started(mark))) and time.monotonic() < deadline:
+        for number in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _started(mark: bytes) -> Iterator[int]:
+    """Processes with this argument."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark in file.read_bytes().split(b"\0"):
+                yield int(file.parent.name)
