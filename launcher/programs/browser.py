@@ -10,6 +10,7 @@ import random
 
 from common import Session, emit, main
 from common_chromium import Browser, browser
+from common_net import TLS_PORTS, port_of
 from common_tls import server_name
 from common_tool import home, time_left_s
 
@@ -21,10 +22,8 @@ LANGUAGES = ("en-US", "de-DE", "el-GR", "es-ES", "fr-FR", "sv-SE")
 
 def act(session: Session) -> None:
     """Start the browser, and go on until the visit is over."""
-    secure = bool(session.params.get("tls", True))
-    ports = [port for port in session.peer["ports"] if (port in (443, 8443)) == secure]
-    port = int((ports or session.peer["ports"])[0])
-    scheme = "https" if port in (443, 8443) else "http"
+    port = port_of(session, secure=bool(session.params.get("tls", True)))
+    scheme = "https" if port in TLS_PORTS else "http"
     names = [server_name(session.rng, session.peer["host"]) for _ in range(3)]
     with home() as folder, browser(folder, session.peer["address"], _options(session)) as window:
         visit = Visit(session, window, [f"{scheme}://{name}:{port}" for name in names])

@@ -18,6 +18,15 @@ from common import PeerError
 READ = 65_536
 START_S = 20.0
 END_S = 2.0
+OFF = (
+    "AutofillServerCommunication",
+    "CertificateTransparencyComponentUpdater",
+    "DialMediaRouteProvider",
+    "InterestFeedContentSuggestions",
+    "MediaRouter",
+    "OptimizationHints",
+    "Translate",
+)
 # What would speak of its own accord is off: a lab's browser only goes where its user goes.
 ALONE = (
     "--headless=new",
@@ -39,8 +48,7 @@ ALONE = (
     "--no-proxy-server",
     "--metrics-recording-only",
     "--disable-client-side-phishing-detection",
-    "--disable-features=OptimizationHints,MediaRouter,Translate,InterestFeedContentSuggestions,"
-    "AutofillServerCommunication,CertificateTransparencyComponentUpdater,DialMediaRouteProvider",
+    f"--disable-features={','.join(OFF)}",
     "--ignore-certificate-errors",
     "--mute-audio",
     "--remote-debugging-pipe",

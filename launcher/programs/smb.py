@@ -54,8 +54,10 @@ class User:
 
     def client(self, commands: str, *, fine: tuple[int, ...] = (0,)) -> Ran:
         """One smbclient with its commands."""
-        (self.folder / "tmp").mkdir(exist_ok=True)
-        quiet = [f"--option={name} directory={self.folder}/tmp" for name in ("lock", "state", "cache")]
+        (self.folder / "run").mkdir(exist_ok=True)
+        quiet = [
+            f"--option={name} directory={self.folder}/run" for name in ("lock", "state", "cache")
+        ]
         command = ["smbclient", "-s", "/dev/null", *quiet, "-U", f"{self.name}%{self.password}"]
         command += ["-m", str(self.params.get("dialect", "SMB3")), "-t", str(PATIENCE_S)]
         command += ["-p", str(self.session.port), f"//{self.session.peer['address']}/{self.share}"]
@@ -132,7 +134,9 @@ def _mirror(user: User) -> None:
     kind = user.rng.choice(("txt", "md", "csv", "log", "jpg"))
     copy = user.folder / f"copy-{user.rng.getrandbits(20):x}"
     copy.mkdir()
-    user.client(f'recurse on; prompt off; lcd "{copy}"; mget *.{kind}', fine=(0, 1))  # 1: none there
+    user.client(
+        f'recurse on; prompt off; lcd "{copy}"; mget *.{kind}', fine=(0, 1)
+    )  # 1: none there
     got = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file())
     user.left -= got
     emit("mirror", bytes=got)

@@ -7,8 +7,6 @@ offer, and brings the answer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fractions
 import json
 import random
 import sys
@@ -17,96 +15,11 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, word
+from common_net import TLS_PORTS, port_of
+from common_rtc import connection, furnish, take
 from common_tls import client_context, server_contexts
 
-TLS_PORTS = (8443, 443)
-SOUND_HZ, SOUND_S = 48_000, 0.02
 GATHER_S = 5.0
-CLOCK_HZ = 90_000
-
-
-def picture_track(rng: random.Random, size: tuple[int, int], rate: int) -> Any:
-    """A camera: a picture that moves a little."""
-    from aiortc.mediastreams import VideoStreamTrack
-    from av import VideoFrame
-
-    width, height = size
-    grain = [rng.randbytes(width * 4) for _ in range(16)]
-
-    class Camera(VideoStreamTrack):  # type: ignore[misc]  # published without types
-        number, begin = 0, time.monotonic()
-
-        async def recv(self) -> Any:
-            self.number += 1
-            wait_s = self.begin + self.number / rate - time.monotonic()
-            await asyncio.sleep(max(wait_s, 0))
-            frame = VideoFrame(width, height, "yuv420p")
-            for place, plane in enumerate(frame.planes):
-                content = bytearray(bytes([96 + 32 * place]) * plane.buffer_size)
-                at = self.number * 7 * plane.line_size % (plane.buffer_size // 2)
-                piece = rng.choice(grain)[: plane.buffer_size // 2]
-                content[at : at + len(piece)] = piece
-                plane.update(bytes(content))
-            frame.pts = self.number * CLOCK_HZ // rate
-            frame.time_base = fractions.Fraction(1, CLOCK_HZ)
-            return frame
-
-    return Camera()
-
-
-def sound_track(rng: random.Random) -> Any:
-    """A microphone: noise that comes and goes, as speech does."""
-    from aiortc.mediastreams import AudioStreamTrack
-    from av import AudioFrame
-
-    samples = int(SOUND_HZ * SOUND_S)
-    noises = [rng.randbytes(samples * 2) for _ in range(8)]
-
-    class Microphone(AudioStreamTrack):  # type: ignore[misc]
-        number, begin, until, speaking = 0, time.monotonic(), 0, False
-
-        async def recv(self) -> Any:
-            self.number += 1
-            wait_s = self.begin + self.number * SOUND_S - time.monotonic()
-            await asyncio.sleep(max(wait_s, 0))
-            if self.number > self.until:
-                self.speaking = not self.speaking
-                self.until = self.number + int(rng.expovariate(1 / 1.3) / SOUND_S)
-            frame = AudioFrame(format="s16", layout="mono", samples=samples)
-            frame.planes[0].update(rng.choice(noises) if self.speaking else bytes(samples * 2))
-            frame.sample_rate, frame.pts = SOUND_HZ, self.number * samples
-            frame.time_base = fractions.Fraction(1, SOUND_HZ)
-            return frame
-
-    return Microphone()
-
-
-def connection() -> Any:
-    """A peer connection that asks no server outside of the lab for its address."""
-    from aiortc import RTCConfiguration, RTCPeerConnection
-
-    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
-
-
-def take(track: Any) -> asyncio.Task[None]:
-    """Take a track's frames, as a screen does; the task ends with the track."""
-    from aiortc.mediastreams import MediaStreamError
-
-    async def frames() -> None:
-        with contextlib.suppress(MediaStreamError):
-            while True:
-                await track.recv()
-
-    return asyncio.create_task(frames())
-
-
-def furnish(link: Any, rng: random.Random, wish: dict[str, Any]) -> None:
-    """Add to a connection what a call of this kind sends."""
-    size = (int(wish.get("width", 320)), int(wish.get("height", 180)))
-    if "sound" in wish["media"]:
-        link.addTrack(sound_track(rng))
-    if "picture" in wish["media"]:
-        link.addTrack(picture_track(rng, size, int(wish.get("rate", 10))))
 
 
 async def serve(service: Service) -> None:
@@ -169,7 +82,7 @@ class Call:
     def _open_channel(self) -> None:
         channel = self.link.createDataChannel(word(self.rng), ordered=self.rng.random() < 0.7)
 
-        @channel.on("message")  # type: ignore[misc]
+        @channel.on("message")  # type: ignore[untyped-decorator]
         def heard(message: str | bytes) -> None:
             self.got += 1
             share = self.rng.random()
@@ -206,12 +119,12 @@ class User:
         """Take what the other side sends."""
         self.link.on("track", lambda track: self.tasks.append(take(track)))
 
-        @self.link.on("datachannel")  # type: ignore[misc]
+        @self.link.on("datachannel")  # type: ignore[untyped-decorator]
         def opened(channel: Any) -> None:
             self.channel = channel
             channel.on("message", self._heard)
 
-        @self.link.on("connectionstatechange")  # type: ignore[misc]
+        @self.link.on("connectionstatechange")  # type: ignore[untyped-decorator]
         def changed() -> None:
             if self.link.connectionState == "connected":
                 self.ready.set()
@@ -265,9 +178,8 @@ class Signals:
     """The connection by which calls are asked for and ended."""
 
     def __init__(self, session: Session) -> None:
-        secure = bool(session.params.get("tls", True))
-        ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == secure]
-        address, port = session.peer["address"], int((ports or session.peer["ports"])[0])
+        port = port_of(session, secure=bool(session.params.get("tls", True)))
+        address = session.peer["address"]
         self.link = HTTPConnection(address, port, timeout=10)
         if port in TLS_PORTS:
             context = client_context(session.rng)
