@@ -20,6 +20,7 @@ from common_rtc import connection, furnish, take
 from common_tls import client_context, server_contexts
 
 GATHER_S = 5.0
+KNOCK_S = 0.1
 
 
 async def serve(service: Service) -> None:
@@ -143,6 +144,12 @@ class User:
         await self.link.setLocalDescription(RTCSessionDescription(made.sdp, made.type))
         return str(self.link.localDescription.sdp)
 
+    async def begun(self) -> None:
+        """Return when this side has knocked: who does so first has opened the flow."""
+        while self.link.iceConnectionState == "new":
+            await asyncio.sleep(KNOCK_S / 10)
+        await asyncio.sleep(KNOCK_S)
+
     async def talk(self, seconds: float) -> None:
         """Stay in the call, and say what there is to say."""
         limit_s = max(min(GATHER_S, self.session.left_s() - 0.5), 0.5)
@@ -216,6 +223,7 @@ async def _call(session: Session, signals: Signals) -> None:
     offered = json.loads(await signals.ask("POST", "/calls", wish))
     try:
         answer = await user.answer(offered["sdp"])
+        await user.begun()
         await signals.ask("PUT", f"/calls/{offered['call']}", {"sdp": answer})
         await user.talk(float(session.params.get("talk_s", 20.0)))
     finally:
