@@ -57,16 +57,14 @@ def open_session(address: str, port: int, settings: dict[str, object]) -> Any:
     """A libtorrent session that keeps to itself and the trackers it is told."""
     import libtorrent
 
-    alone = dict.fromkeys(("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp"), False)
-    return libtorrent.session(
-        {
-            **alone,
-            "listen_interfaces": f"{address}:{port}",
-            "allow_multiple_connections_per_ip": True,
-            "announce_to_all_trackers": True,
-            **settings,
-        }
-    )
+    wishes: Any = {
+        **dict.fromkeys(("enable_dht", "enable_lsd", "enable_upnp", "enable_natpmp"), False),
+        "listen_interfaces": f"{address}:{port}",
+        "allow_multiple_connections_per_ip": True,
+        "announce_to_all_trackers": True,
+        **settings,
+    }
+    return libtorrent.session(wishes)
 
 
 def add_torrent(link: Any, file: Path, folder: Path, *, trackers: bool = True) -> Any:

@@ -202,18 +202,19 @@ def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Sessi
         signal.signal(number, _end)
     signal.setitimer(signal.ITIMER_REAL, max(session.duration_s, 0.01))
     try:
-        work = act(session)
-        if work is not None:
-            import asyncio
+        try:
+            work = act(session)
+            if work is not None:
+                import asyncio
 
-            asyncio.run(_until_ended(work))
+                asyncio.run(_until_ended(work))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # time may be over in this very moment
     except Ended:
         pass
     except FAILURES as error:
         emit("error", error=type(error).__name__, message=str(error)[:200])
         return 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+TLS_PORTS = frozenset((443, 8_443, 50_052))  # where services with plain ports too speak TLS
 CLOSE_S = 0.5  # how long a polite close may take
 RESET_SHARE = 0.08  # of connections that a client drops with RST, as browsers and phones do
 USUAL_SEGMENTS = (0, 0, 0, 0, 1460, 1452, 1440, 1400, 1380, 1360, 1300, 1220)
@@ -55,6 +56,12 @@ def dial(session: Session, port: int, timeout_s: float = 10.0) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def port_of(session: Session, *, secure: bool) -> int:
+    """The service's first port with TLS, or without it; of one that has no such, its first."""
+    ports = [int(port) for port in session.peer["ports"] or [session.port]]
+    return next((port for port in ports if (port in TLS_PORTS) == secure), ports[0])
 
 
 def touch(session: Session, port: int) -> None:

@@ -54,11 +54,8 @@ class Message:
 
     def reply(self, status: int, *, body: str = "", tag: str = "", contact: str = "") -> Message:
         """A response to this request."""
-        headers = {
-            name: self.headers[name]
-            for name in ("Via", "From", "To", "Call-ID", "CSeq")
-            if name in self.headers
-        }
+        kept = {"Via", "From", "To", "Call-ID", "CSeq"}
+        headers = {name: value for name, value in self.headers.items() if name in kept}
         if tag and "tag=" not in headers.get("To", ""):
             headers["To"] = f"{headers.get('To', '')};tag={tag}"
         if contact:

@@ -38,7 +38,9 @@ def build_site(rng: random.Random, folder: Path) -> None:
         _write(folder, path, b"".join(noise(heavy(rng, 400_000, 1.0, 20_000, 1_500_000))))
     pages = [f"/page/{word(rng)}.html" for _ in range(rng.randint(8, 16))]
     for path in ["/index.html", *pages]:
-        _write(folder, path, _page(rng, pages, styles, scripts, images, files).encode())
+        shared = {"pages": pages, "styles": styles, "scripts": scripts}
+        text = _page(rng, **shared, images=images, files=files)
+        _write(folder, path, text.encode())
 
 
 def _write(folder: Path, path: str, content: bytes) -> None:
@@ -93,6 +95,7 @@ def _script(rng: random.Random, data: list[str], size: int) -> str:
 
 def _page(
     rng: random.Random,
+    *,
     pages: list[str],
     styles: list[str],
     scripts: list[str],

@@ -193,7 +193,9 @@ def act(session: Session) -> None:
                     return
                 user.git("ls-remote", f"{user.base}/{user.rng.choice(NAMES)}.git")
         elif variant in ("clone", "shallow"):
-            user.clone_it(*(["--depth", str(user.rng.randint(1, 5))] if variant == "shallow" else []))
+            user.clone_it(
+                *(["--depth", str(user.rng.randint(1, 5))] if variant == "shallow" else [])
+            )
         elif variant == "fetch":
             user.clone_it("--depth", "1") if user.rng.random() < 0.3 else user.clone_it()
             for _ in range(actions):

@@ -14,10 +14,10 @@ from typing import Any
 import grpc
 from common import PeerError, Service, Session, emit, heavy, main, word
 from common_authority import authority, trusted_pair
+from common_net import TLS_PORTS, port_of
 from common_site import prose
 from grpc import aio
 
-TLS_PORTS = (50052, 443)
 PACKAGE = "lab.Catalogue"
 
 
@@ -101,7 +101,9 @@ class User:
             "bytes": heavy(self.rng, float(self.params.get("reply_bytes", 800)), 1.2, 10, 400_000),
             "count": int(self.params.get("messages", 8)),
             "pause_s": float(self.params.get("pause_s", 0.1)),
-            "text": prose(self.rng, heavy(self.rng, float(self.params["sent_bytes"]), 1, 5, 99_000)),
+            "text": prose(
+                self.rng, heavy(self.rng, float(self.params["sent_bytes"]), 1, 5, 99_000)
+            ),
         }
         return json.dumps(wish).encode()
 
@@ -119,7 +121,9 @@ class User:
         keywords = {"metadata": self.metadata, "timeout": max(self.session.left_s() - 0.3, 0.2)}
         most, got = int(self.params.get("messages", 8)), 0
         if variant == "unary":
-            got = len(await self.channel.unary_unary(f"/{PACKAGE}/Get")(self.wish(number), **keywords))
+            got = len(
+                await self.channel.unary_unary(f"/{PACKAGE}/Get")(self.wish(number), **keywords)
+            )
         elif variant == "watch":
             stream = self.channel.unary_stream(f"/{PACKAGE}/Watch")(self.wish(number), **keywords)
             got = sum([len(item) async for item in stream])
@@ -134,13 +138,12 @@ class User:
 
 async def act(session: Session) -> None:
     """Call, action by action; some calls go out several at once."""
-    secure = bool(session.params.get("tls", True))
-    ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == secure]
-    port = int((ports or session.peer["ports"])[0])
+    port = port_of(session, secure=bool(session.params.get("tls", True)))
     name = f"{word(session.rng)}.{session.peer['host']}.lab"
     place = f"{session.peer['address']}:{port}"
+    options: list[tuple[str, int | str]]
     options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-    if secure:
+    if port in TLS_PORTS:
         options.append(("grpc.ssl_target_name_override", name))
         trust = grpc.ssl_channel_credentials(authority())
         channel = aio.secure_channel(place, trust, options=options)

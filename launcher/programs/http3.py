@@ -11,8 +11,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from aioquic.asyncio import QuicConnectionProtocol, connect
-from aioquic.asyncio import serve as serve_quic
+from aioquic.asyncio.client import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import serve as serve_quic
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
@@ -239,7 +240,9 @@ class User:
             count = heavy(self.rng, float(self.params.get("objects", 8)), 0.8, 1, 40)
         for _ in range(count):
             size = heavy(self.rng, median * scale, 1.3, 40, max(min(self.left, 2 << 20), 41))
-            body = heavy(self.rng, median * 20, 1.0, 500, 1 << 20) if self.variant == "upload" else 0
+            body = (
+                heavy(self.rng, median * 20, 1.0, 500, 1 << 20) if self.variant == "upload" else 0
+            )
             if self.variant == "api" and self.rng.random() < 0.4:
                 body = heavy(self.rng, 600, 1.0, 20, 20_000)
             self.left -= size + body

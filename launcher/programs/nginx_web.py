@@ -17,8 +17,6 @@ from common_site import DATA, FILE, LINK, OBJECT
 from common_tls import client_context, server_name
 from common_tool import home, run_tool, time_left_s
 
-TLS_PORTS = (443, 8443)
-
 
 async def serve(service: Service) -> None:
     """Run nginx with a generated site."""
@@ -35,7 +33,7 @@ async def serve(service: Service) -> None:
     servers = []
     for port in service.ports:
         here = f"{service.address}:{port}"
-        if port in TLS_PORTS:
+        if port in common_net.TLS_PORTS:
             site = f"listen {here} ssl http2; {place}"
             servers.append(tls_settings(rng, service.host, folder, site))
         else:
@@ -48,9 +46,8 @@ class Visit:
 
     def __init__(self, session: Session) -> None:
         self.session, self.rng, self.params = session, session.rng, session.params
-        self.secure = bool(self.params.get("tls", True))
-        ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == self.secure]
-        self.port = int((ports or session.peer["ports"])[0])
+        self.port = common_net.port_of(session, secure=bool(self.params.get("tls", True)))
+        self.secure = self.port in common_net.TLS_PORTS
         self.name = server_name(self.rng, session.peer["host"])
         self.page = "/index.html"
 

@@ -49,7 +49,9 @@ def build_archive(rng: random.Random, folder: Path) -> None:
         entries.append(_package(rng, folder, name, size))
         left -= size
     # As long as the indices of real archives, most of which nobody ever installs.
-    entries += [_entry(rng, word(rng, 4, 14), 0, "") for _ in range(heavy(rng, 2_500, 0.8, 300, 9_000))]
+    entries += [
+        _entry(rng, word(rng, 4, 14), 0, "") for _ in range(heavy(rng, 2_500, 0.8, 300, 9_000))
+    ]
     text = "\n".join(entries).encode()
     files = {
         f"{INDEX}/Packages": text,
@@ -195,7 +197,8 @@ def _script(user: User, *, browse: bool) -> None:
     def get(path: str) -> bytes:
         try:
             limit_s = time_left_s(user.session)
-            with link.open(Request(f"{user.base}/{path}", headers=agent), timeout=limit_s) as reply:
+            wish = Request(f"{user.base}/{path}", headers=agent)  # noqa: S310 - http, by ``base``
+            with link.open(wish, timeout=limit_s) as reply:
                 content: bytes = reply.read()
         except URLError as error:
             raise PeerError(repr(error)) from error

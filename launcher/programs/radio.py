@@ -19,7 +19,6 @@ from common import PeerError, Service, Session, emit, heavy, main, word
 from common_tls import client_context, server_contexts, server_name
 from common_tool import home, run_tool, time_left_s
 
-TLS_PORTS = (8443, 443)
 LOOP_S = 15
 TYPES = {"mp3": "audio/mpeg", "aac": "audio/aac"}
 BITRATES_KBIT = (32, 48, 64, 96, 128, 160, 192, 256, 320)
@@ -62,7 +61,7 @@ async def serve(service: Service) -> None:
         await _answer(rng, stations, reader, writer)
 
     for port in service.ports:
-        secure = port in TLS_PORTS
+        secure = port in common_net.TLS_PORTS
         tls = server_contexts(rng, service.host) if secure else ()
         await common_net.listen(service, port, handler, tls=tls)
 
@@ -152,10 +151,8 @@ class Listener:
 
     def __init__(self, session: Session) -> None:
         self.session, self.rng, self.params = session, session.rng, session.params
-        secure = bool(self.params.get("tls"))
-        ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == secure]
-        self.port = int((ports or session.peer["ports"])[0])
-        self.secure = self.port in TLS_PORTS
+        self.port = common_net.port_of(session, secure=bool(self.params.get("tls")))
+        self.secure = self.port in common_net.TLS_PORTS
         self.name = server_name(self.rng, session.peer["host"])
         self.agent = f"{word(self.rng)}/{self.rng.randint(1, 20)}.{self.rng.randint(0, 9)}"
 

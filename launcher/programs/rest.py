@@ -22,7 +22,6 @@ from common_tool import home, run_tool, time_left_s
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web
 
-TLS_PORTS = (8443, 443)
 PAGE = 20
 
 
@@ -79,7 +78,7 @@ async def serve(service: Service) -> None:
     await runner.setup()
     tls = server_contexts(rng, service.host, ["http/1.1"])
     for port in service.ports:
-        for context in tls if port in TLS_PORTS else (None,):
+        for context in tls if port in common_net.TLS_PORTS else (None,):
             await web.TCPSite(
                 runner, service.address, port, ssl_context=context, reuse_port=True
             ).start()
@@ -139,9 +138,8 @@ class User:
 
     def __init__(self, session: Session) -> None:
         self.session, self.rng, self.params = session, session.rng, session.params
-        self.secure = bool(self.params.get("tls", True))
-        ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == self.secure]
-        self.port = int((ports or session.peer["ports"])[0])
+        self.port = common_net.port_of(session, secure=bool(self.params.get("tls", True)))
+        self.secure = self.port in common_net.TLS_PORTS
         self.name = server_name(self.rng, session.peer["host"])
         self.headers = dict(client_headers(self.rng)) | {"Accept": "application/json"}
         self.actions = int(self.params.get("actions", 8))

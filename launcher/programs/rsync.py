@@ -158,7 +158,14 @@ def act(session: Session) -> None:
                 user.run("--list-only", "-r", f"{user.server}/{user.rng.choice(MODULES)}/")
             elif variant == "pull":
                 some = [f"--include=*.{kind}" for kind in ("txt", "csv", "md", "pdf")[: action + 1]]
-                user.run("-r", "--include=*/", *some, "--exclude=*", f"{user.server}/{user.module}/", f"{copy}/")
+                user.run(
+                    "-r",
+                    "--include=*/",
+                    *some,
+                    "--exclude=*",
+                    f"{user.server}/{user.module}/",
+                    f"{copy}/",
+                )
             elif variant == "pull-again":
                 user.run("-r", "-I", f"{user.server}/{user.module}/", f"{copy}/")
                 user.edit(copy)

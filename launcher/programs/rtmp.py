@@ -67,7 +67,11 @@ def act(session: Session) -> None:
                 _publish(session, folder, base, seconds)
                 continue
             live = variant == "watch-live"
-            name = f"live/channel{rng.randrange(CHANNELS)}" if live else f"vod/clip{rng.randrange(CLIPS)}.flv"
+            name = (
+                f"live/channel{rng.randrange(CHANNELS)}"
+                if live
+                else f"vod/clip{rng.randrange(CLIPS)}.flv"
+            )
             if variant == "record-rtmpdump":
                 place = f"{base}/{name.removesuffix('.flv')}"
                 command = ["rtmpdump", "-q", "-r", place, "-o", "/dev/null"]

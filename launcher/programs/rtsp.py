@@ -98,7 +98,10 @@ class Viewer:
         elif request.method in ("DESCRIBE", "SETUP") and not camera:
             reply.first = "RTSP/1.0 404 Not Found"
         elif request.method == "DESCRIBE":
-            reply.headers |= {"Content-Type": "application/sdp", "Content-Base": f"{request.first.split(' ')[1]}/"}
+            reply.headers |= {
+                "Content-Type": "application/sdp",
+                "Content-Base": f"{request.first.split(' ')[1]}/",
+            }
             reply.body = self._description()
         elif request.method == "SETUP":
             self.clip = self.clips[camera]
@@ -232,7 +235,8 @@ class Monitor:
             try:
                 for number in (first, first + 1):
                     made, _ = await loop.create_datagram_endpoint(
-                        Port, local_addr=("0.0.0.0", number)  # noqa: S104 - the host's own
+                        Port,
+                        local_addr=("0.0.0.0", number),  # noqa: S104 - the host's own
                     )
                     self.pair.append(made)
             except OSError:

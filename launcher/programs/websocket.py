@@ -13,11 +13,10 @@ import socket
 from typing import Any
 
 import common_net
+import websockets
 from common import PeerError, Service, Session, emit, heavy, main, word
 from common_site import prose
 from common_tls import client_context, server_contexts, server_name
-
-TLS_PORTS = (8443, 443)
 
 
 class Room:
@@ -29,14 +28,12 @@ class Room:
     async def say(self, message: str, speaker: Any) -> None:
         """To everybody else."""
         for member in list(self.members - {speaker}):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(websockets.ConnectionClosed):  # who has left hears nothing
                 await member.send(message)
 
 
 async def serve(service: Service) -> None:
     """Serve WebSockets: over TLS on the TLS ports, plain on the others."""
-    import websockets
-
     rng, rooms = service.rng, {"chat": Room(), "edit": Room()}
 
     async def handler(link: Any) -> None:
@@ -63,9 +60,10 @@ async def serve(service: Service) -> None:
         finally:
             emit("session", mode=mode, messages=count)
 
+    tls = server_contexts(rng, service.host)
     compression = rng.choice(("deflate", "deflate", None))
     for port in service.ports:
-        for context in server_contexts(rng, service.host) if port in TLS_PORTS else [None]:
+        for context in tls if port in common_net.TLS_PORTS else (None,):
             await websockets.serve(
                 handler,
                 service.address,
@@ -82,7 +80,7 @@ async def _push(link: Any, rng: random.Random, wish: dict[str, Any]) -> None:
     """What the server says unasked: prices at a rate, or what others write."""
     mode, rate_hz = str(wish["mode"]), min(max(float(wish.get("rate_hz", 1.0)), 0.05), 50.0)
     names = [word(rng, 3, 6).upper() for _ in range(min(int(wish.get("topics", 3)), 40))]
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(websockets.ConnectionClosed):
         while True:
             await asyncio.sleep(rng.expovariate(rate_hz))
             if mode == "ticker":
@@ -170,11 +168,8 @@ class User:
 
 async def act(session: Session) -> None:
     """Connect, take part, and leave."""
-    import websockets
-
-    secure = bool(session.params.get("tls", True))
-    ports = [p for p in session.peer["ports"] if (p in TLS_PORTS) == secure]
-    port = int((ports or session.peer["ports"])[0])
+    port = common_net.port_of(session, secure=bool(session.params.get("tls", True)))
+    secure = port in common_net.TLS_PORTS
     name = server_name(session.rng, session.peer["host"])
     sock = common_net.dial(session, port)
     sock.setblocking(False)
