@@ -1,0 +1,116 @@
+"""The one door to numba: a Python function to machine code that needs numba no more."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numba
+from llvmlite import binding as llvm
+
+from flowmeter.core.elf import UnlinkableError, flat
+from flowmeter.core.machine import Code
+
+# Any: what numba says of its own types is not all there is.
+types: Any = numba.types
+OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "nogil": True}
+# Leaving out what Python would need to call it saves a third of the compile time.
+UNNEEDED: Final[dict[str, Any]] = {
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False
+}  # fmt: skip
+FORMATS: Final[dict[Any, str]] = {
+    types.int64: "q",
+    types.uint64: "Q",
+    types.boolean: "?",
+    types.none: "",
+}
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """What numba makes of a function that only compiled ones call."""
+    return numba.njit(function, **OPTIONS, **UNNEEDED)
+
+
+def callable_by_numba(function: Callable[..., Any]) -> Any:
+    """What Python can call, kept by numba itself, if it finds a folder to write in."""
+    try:
+        return numba.njit(function, cache=True, **OPTIONS)
+    except RuntimeError:
+        return numba.njit(function, **OPTIONS)
+
+
+def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
+    """Compile for the types of these arguments.
+
+    Raises
+    ------
+    UnlinkableError
+        The code cannot stand alone, or is called otherwise than `flowmeter.core.jit` does.
+    """
+    signature = tuple(map(numba.typeof, arguments))
+    with _no_garbage():
+        dispatcher.compile(signature)
+    result = dispatcher.overloads[signature]
+    module = llvm.parse_assembly(result.library.get_llvm_str())
+    name = result.fndesc.llvm_func_name
+    entry = module.get_function(name)
+    if [str(argument.type) for argument in entry.arguments] != ["ptr", "ptr", *_words(signature)]:
+        raise UnlinkableError(f"{name} is called otherwise")
+    for function in module.functions:
+        if not function.is_declaration and function.name != name:
+            function.linkage = "internal"
+    linked = flat(_object_code(module), name)
+    returned: Any = result.signature.return_type
+    return Code(
+        code=linked.code,
+        entry=linked.entry,
+        signature=tuple(map(_named, signature)),
+        result="".join(FORMATS[kind] for kind in getattr(returned, "types", (returned,))),
+    )
+
+
+def _named(kind: Any) -> str:
+    return str(kind) if isinstance(kind, types.Number | types.Boolean) else type(kind).__name__
+
+
+def _words(signature: tuple[Any, ...]) -> Iterator[str]:
+    """The types of what is handed over, as LLVM names them; see `flowmeter.core.jit`."""
+    for kind in signature:
+        match kind:
+            case types.Array():
+                yield from ("ptr", "ptr", "i64", "i64", "ptr", *(2 * kind.ndim * ["i64"]))
+            case types.BaseTuple():
+                yield from _words(kind.types)
+            case types.Boolean():
+                yield "i8"
+            case types.Integer():
+                yield f"i{kind.bitwidth}"
+            case _:
+                yield "ptr"
+
+
+def _object_code(module: llvm.ModuleRef) -> bytes:
+    """For this processor, wherever it is loaded, without the functions that nothing calls."""
+    features = llvm.get_host_cpu_features().flatten()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="small"
+    )
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """The compiler keeps what it makes: looking for garbage takes a tenth of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
