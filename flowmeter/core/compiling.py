@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numba
 from llvmlite import binding as llvm
+from numba.core.codegen import JITCodeLibrary
+from numba.core.registry import cpu_target
 
 from flowmeter.core.elf import UnlinkableError, flat
 from flowmeter.core.machine import Code
@@ -50,7 +52,7 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
         The code cannot stand alone, or is called otherwise than `flowmeter.core.jit` does.
     """
     signature = tuple(map(numba.typeof, arguments))
-    with _no_garbage():
+    with _no_garbage(), _unfinished_parts():
         dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
     module = llvm.parse_assembly(result.library.get_llvm_str())
@@ -92,14 +94,15 @@ def _words(signature: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _object_code(module: llvm.ModuleRef) -> bytes:
-    """For this processor, wherever it is loaded, without the functions that nothing calls."""
+    """Optimized for this processor, wherever it is loaded, without functions that nothing calls."""
     features = llvm.get_host_cpu_features().flatten()
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="small"
     )
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
     code: bytes = machine.emit_object(module)
     return code
 
@@ -114,3 +117,24 @@ def _no_garbage() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """A function that becomes a part of others: optimized and made machine code only in those."""
+
+    def _optimize_functions(self, module: object) -> None: ...
+
+    def _optimize_final_module(self) -> None: ...
+
+    def _finalize_specific(self) -> None: ...
+
+
+@contextmanager
+def _unfinished_parts() -> Iterator[None]:
+    codegen: Any = cpu_target.target_context.codegen()
+    codegen._library_class = _Part
+    codegen.set_env = lambda *_: None
+    try:
+        yield
+    finally:
+        del codegen._library_class, codegen.set_env
