@@ -119,7 +119,7 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]
+class _Part(JITCodeLibrary):
     """A function that becomes a part of others: optimized and made machine code only in those."""
 
     def _optimize_functions(self, module: object) -> None: ...
