@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,7 +19,7 @@ types: Any = numba.types
 OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "nogil": True}
 # Leaving out what Python would need to call it saves a third of the compile time.
 UNNEEDED: Final[dict[str, Any]] = {
-    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False, "no_rewrites": True
 }  # fmt: skip
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
@@ -52,7 +51,7 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
         The code cannot stand alone, or is called otherwise than `flowmeter.core.jit` does.
     """
     signature = tuple(map(numba.typeof, arguments))
-    with _no_garbage(), _unfinished_parts():
+    with _unfinished_parts():
         dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
     module = llvm.parse_assembly(result.library.get_llvm_str())
@@ -105,18 +104,6 @@ def _object_code(module: llvm.ModuleRef) -> bytes:
     passes.getModulePassManager().run(module, passes)
     code: bytes = machine.emit_object(module)
     return code
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    """The compiler keeps what it makes: looking for garbage takes a tenth of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Part(JITCodeLibrary):
