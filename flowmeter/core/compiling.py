@@ -12,7 +12,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
 from flowmeter.core.elf import UnlinkableError, flat
-from flowmeter.core.machine import Code
+from flowmeter.core.machine import Code, sources
 
 # Any: what numba says of its own types is not all there is.
 types: Any = numba.types
@@ -24,6 +24,7 @@ UNNEEDED: Final[dict[str, Any]] = {
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
     types.uint64: "Q",
+    types.float64: "d",
     types.boolean: "?",
     types.none: "",
 }
@@ -37,9 +38,12 @@ def inner(function: Callable[..., Any]) -> Any:
 def callable_by_numba(function: Callable[..., Any]) -> Any:
     """What Python can call, kept by numba itself, if it finds a folder to write in."""
     try:
-        return numba.njit(function, cache=True, **OPTIONS)
+        dispatcher: Any = numba.njit(function, cache=True, **OPTIONS)
     except RuntimeError:
         return numba.njit(function, **OPTIONS)
+    # numba renews kept code when its own file changes, but not when a helper's does.
+    dispatcher._cache._cache_file._source_stamp = sources()
+    return dispatcher
 
 
 def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
@@ -113,7 +117,8 @@ class _Part(JITCodeLibrary):
 
     def _optimize_final_module(self) -> None: ...
 
-    def _finalize_specific(self) -> None: ...
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
 
 
 @contextmanager
