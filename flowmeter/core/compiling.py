@@ -68,11 +68,14 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
             function.linkage = "internal"
     linked = flat(_object_code(module), name)
     returned: Any = result.signature.return_type
+    kinds = getattr(returned, "types", (returned,))
+    if not FORMATS.keys() >= set(kinds):
+        raise UnlinkableError(f"{name} returns {returned}")
     return Code(
         code=linked.code,
         entry=linked.entry,
         signature=tuple(map(_named, signature)),
-        result="".join(FORMATS[kind] for kind in getattr(returned, "types", (returned,))),
+        result="".join(FORMATS[kind] for kind in kinds),
     )
 
 
@@ -97,7 +100,7 @@ def _words(signature: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _object_code(module: llvm.ModuleRef) -> bytes:
-    """Optimized for this processor, wherever it is loaded, without functions that nothing calls."""
+    """For this processor, to run wherever it is put."""
     features = llvm.get_host_cpu_features().flatten()
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="small"

@@ -2,8 +2,8 @@
 
 The functions are Python, and numba compiles them: at the first use ever, which takes seconds. What
 comes out is plain machine code that needs nothing around it, so it is kept in a file
-(`flowmeter.core.machine`), and later processes map that file and jump into it. They never load
-numba, which would cost half a second and 100 MB.
+(`flowmeter.core.machine`), and later processes put that into memory and jump into it. They never
+load numba, which would cost half a second and 100 MB.
 
 A call hands over words of 64 bits, as numba's own code does: where the result and a possible error
 go; then an integer as it is, a record as its address, and an array as two references that count
@@ -33,7 +33,6 @@ import numpy as np
 from flowmeter.core.machine import Loaded, find, keep, sources
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-INTEGERS: Final = {int: "i8", np.int64: "i8", bool: "?", np.uint64: "u8", np.uint16: "u2"}
 RUNS: Final = sys.platform == "linux" and os.uname().machine == "x86_64"
 RESULT_BYTES: Final = 64
 COMPILING: Final = RLock()
@@ -166,8 +165,11 @@ def _put(argument: Any, words: list[int]) -> object:
     if isinstance(argument, np.void):
         words.append(np.frombuffer(argument, np.uint8).ctypes.data)
         return argument.dtype
+    kind = np.dtype(type(argument))
+    if kind.kind not in "iub":
+        raise TypeError(f"compiled loops take no {type(argument).__name__}")
     words.append(int(argument))
-    return INTEGERS[type(argument)]
+    return kind
 
 
 @contextmanager

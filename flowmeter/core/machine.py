@@ -1,7 +1,7 @@
 """Machine code kept on disk: where it lies, whether it still holds, and how it is loaded.
 
-A file is a line of JSON and the code itself, which runs in place: it is mapped, not read. What does
-not fit (other sources, another processor, damage) is passed over, and compiled anew.
+A file is a checksum of the rest, a line of JSON, and the code itself. What does not fit (other
+sources, another processor, damage) is passed over, and compiled anew.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ import numpy as np
 from topologies.files import replacing
 
 ALIGNMENT: Final = 64  # of the code in a file
+DIGEST_BYTES: Final = 16
 CPU_LINES: Final = ("flags", "model name")
 
 
@@ -56,37 +58,28 @@ def find(name: str, key: str) -> Loaded | None:
     """What was kept under that name for that key, if it is there and whole."""
     for folder in _folders():
         try:
-            with (folder / _file_name(name)).open("rb") as file:
-                return _load(file.fileno(), key)
-        except (OSError, ValueError, KeyError, TypeError):
+            return _load((folder / _file_name(name)).read_bytes(), key)
+        except (OSError, ValueError):
             continue
     return None
 
 
 def keep(name: str, key: str, code: Code) -> Loaded:
-    """Write it to the first folder that can be written, else to memory only; load it.
+    """Load it, and write it to the first folder that can be written, if there is one.
 
     Raises
     ------
     OSError
-        The machine lets no file be executed.
+        The machine runs no code but that of its programs.
     """
     data = _packed(key, code)
+    loaded = _load(data, key)
     for folder in _folders():
-        try:
+        with suppress(OSError):
             with replacing(folder / _file_name(name)) as temporary:
                 temporary.write_bytes(data)
-        except OSError:
-            continue
-        loaded = find(name, key)
-        if loaded:
-            return loaded
-    handle = os.memfd_create(name)
-    try:
-        os.write(handle, data)
-        return _load(handle, key)
-    finally:
-        os.close(handle)
+            break
+    return loaded
 
 
 @cache
@@ -104,30 +97,34 @@ def sources() -> str:
 
 
 def _packed(key: str, code: Code) -> bytes:
-    head = {
-        "key": key,
-        "entry": code.entry,
-        "signature": code.signature,
-        "result": code.result,
-        "digest": _digest(code.code),
-    }
-    line = json.dumps(head).encode()
-    return line + b" " * (-len(line) % ALIGNMENT + ALIGNMENT - 1) + b"\n" + code.code
+    about = [key, code.entry, code.signature, code.result]
+    line = json.dumps(about).encode()
+    line += b" " * (-(DIGEST_BYTES + len(line) + 1) % ALIGNMENT) + b"\n"
+    return _digest(line + code.code) + line + code.code
 
 
-def _load(handle: int, key: str) -> Loaded:
-    """Map a file; ValueError, KeyError, TypeError: it is not what was asked for."""
-    memory = mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
-    begin = memory.find(b"\n") + 1
-    head = json.loads(memory[:begin])
-    if head["key"] != key or head["digest"] != _digest(memory[begin:]):
-        raise ValueError("other code, or damaged")
-    address = np.frombuffer(memory, np.uint8).ctypes.data + begin + int(head["entry"])
-    return Loaded(address, tuple(head["signature"]), head["result"], memory)
+def _load(data: bytes, key: str) -> Loaded:
+    """Put a file's content where it can run; ValueError: it is not what was asked for."""
+    if data[:DIGEST_BYTES] != _digest(data[DIGEST_BYTES:]):
+        raise ValueError("damaged")
+    begin = data.index(b"\n", DIGEST_BYTES) + 1
+    its_key, entry, signature, result = json.loads(data[DIGEST_BYTES:begin])
+    if its_key != key:
+        raise ValueError("other code")
+    handle = os.memfd_create("flowmeter")  # memory that runs must not be memory that is written to
+    try:
+        os.write(handle, data)
+        memory = mmap.mmap(
+            handle, len(data), flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC
+        )
+    finally:
+        os.close(handle)
+    address = np.frombuffer(memory, np.uint8).ctypes.data + begin + entry
+    return Loaded(address, tuple(signature), result, memory)
 
 
-def _digest(code: bytes) -> str:
-    return blake2b(code, digest_size=16).hexdigest()
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def _file_name(name: str) -> str:
@@ -141,8 +138,9 @@ def _folders() -> Iterator[Path]:
         yield Path(chosen)
         return
     yield Path(__file__).with_name("__pycache__")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-    yield Path(home) / "gsta"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    if home.is_absolute():
+        yield home / "gsta"
 
 
 @cache

@@ -16,6 +16,7 @@ from flowmeter.core import jit
 from flowmeter.core.elf import UnlinkableError, flat
 from flowmeter.core.jit import Loop, compiled, helper
 from flowmeter.core.layout import Integers
+from flowmeter.core.machine import Code, _digest, _packed
 from tests.flowmeter.conftest import Lab, down, pcap_bytes, tcp, up
 
 NUMBERS = np.arange(10)
@@ -83,11 +84,12 @@ def test_each_result_is_what_python_computes(folder: Path) -> None:
         lambda data: data[:0],
         lambda data: data[:-8],
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
         lambda data: b"not what is expected\n" + data,
-        lambda data: data.replace(b'"key": "', b'"key": "0', 1),
-        lambda data: data.replace(b'"result"', b'"nothing"', 1),
+        lambda _: _packed("of other sources", Code(b"", 0, (), "")),
+        lambda _: _digest(b"one line\n") + b"one line\n",
     ],
-    ids=["empty", "cut", "flipped", "foreign", "of other sources", "of another form"],
+    ids=["empty", "cut", "code flipped", "head flipped", "foreign", "other sources", "other form"],
 )
 def test_what_does_not_fit_is_compiled_anew(folder: Path, damage: Callable[[bytes], bytes]) -> None:
     assert Loop(summed)(NUMBERS) == TOTAL
@@ -154,3 +156,8 @@ def test_code_of_another_machine_is_not_linked() -> None:
 def test_arrays_must_be_plain(numbers: Integers) -> None:
     with pytest.raises(TypeError, match="contiguous"):
         Loop(summed)(numbers)
+
+
+def test_numbers_must_be_whole() -> None:
+    with pytest.raises(TypeError, match="float"):
+        Loop(square)(1.5)
