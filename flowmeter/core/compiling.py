@@ -9,6 +9,7 @@ from typing import Any, Final
 import numba
 from llvmlite import binding as llvm
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
 
 from flowmeter.core.elf import UnlinkableError, flat
@@ -21,6 +22,7 @@ OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "nogil": True}
 UNNEEDED: Final[dict[str, Any]] = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False, "no_rewrites": True
 }  # fmt: skip
+NEEDLESS: Final = ("inline_closure_likes", "inline_inlinables", "inline_overloads")
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
     types.uint64: "Q",
@@ -30,9 +32,20 @@ FORMATS: Final[dict[Any, str]] = {
 }
 
 
+class _Lean(CompilerBase):
+    """Numba's compiler without the passes that look for what no function of ours has."""
+
+    def define_pipelines(self) -> list[Any]:
+        builder: Any = DefaultPassBuilder
+        passes = builder.define_nopython_pipeline(self.state)
+        passes.passes = [item for item in passes.passes if item[0].name() not in NEEDLESS]
+        passes.finalize()
+        return [passes]
+
+
 def inner(function: Callable[..., Any]) -> Any:
     """What numba makes of a function that only compiled ones call."""
-    return numba.njit(function, **OPTIONS, **UNNEEDED)
+    return numba.njit(function, pipeline_class=_Lean, **OPTIONS, **UNNEEDED)
 
 
 def callable_by_numba(function: Callable[..., Any]) -> Any:
