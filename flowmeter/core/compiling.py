@@ -11,9 +11,10 @@ from llvmlite import binding as llvm
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
+from numba.np.numpy_support import as_dtype
 
 from flowmeter.core.elf import UnlinkableError, flat
-from flowmeter.core.machine import Code, sources
+from flowmeter.core.machine import ERROR_AT, OBJECT_BYTES, WORDS_AT, Code, sources
 
 # Any: what numba says of its own types is not all there is.
 types: Any = numba.types
@@ -23,6 +24,9 @@ UNNEEDED: Final[dict[str, Any]] = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False, "no_rewrites": True
 }  # fmt: skip
 NEEDLESS: Final = ("inline_closure_likes", "inline_inlinables", "inline_overloads")
+ENTRY: Final = "loop"
+# Of an array object, behind what every object begins with (numpy's public PyArrayObject_fields).
+DATA_AT, SHAPE_AT, STRIDES_AT = 0, 16, 24
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
     types.uint64: "Q",
@@ -71,19 +75,19 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
     with _unfinished_parts():
         dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
-    module = llvm.parse_assembly(result.library.get_llvm_str())
     name = result.fndesc.llvm_func_name
-    entry = module.get_function(name)
-    if [str(argument.type) for argument in entry.arguments] != ["ptr", "ptr", *_words(signature)]:
+    caller, handed = _caller(name, signature)
+    module = llvm.parse_assembly(result.library.get_llvm_str() + caller)
+    if [str(argument.type) for argument in module.get_function(name).arguments] != handed:
         raise UnlinkableError(f"{name} is called otherwise")
-    for function in module.functions:
-        if not function.is_declaration and function.name != name:
-            function.linkage = "internal"
-    linked = flat(_object_code(module), name)
     returned: Any = result.signature.return_type
     kinds = getattr(returned, "types", (returned,))
     if not FORMATS.keys() >= set(kinds):
         raise UnlinkableError(f"{name} returns {returned}")
+    for function in module.functions:
+        if not function.is_declaration and function.name != ENTRY:
+            function.linkage = "internal"
+    linked = flat(_object_code(module), ENTRY)
     return Code(
         code=linked.code,
         entry=linked.entry,
@@ -96,20 +100,67 @@ def _named(kind: Any) -> str:
     return str(kind) if isinstance(kind, types.Number | types.Boolean) else type(kind).__name__
 
 
-def _words(signature: tuple[Any, ...]) -> Iterator[str]:
-    """The types of what is handed over, as LLVM names them; see `flowmeter.core.jit`."""
-    for kind in signature:
+def _caller(name: str, signature: tuple[Any, ...]) -> tuple[str, list[str]]:
+    """LLVM code that calls a function of numba's with what is in a block (`flowmeter.core.jit`).
+
+    Numba's functions take the addresses of the result and of a possible error; then numbers as they
+    are, records as their address, and of an array two references that count its users (none), its
+    number of items, their size, its address, shape and strides. Second: the types of all that.
+    """
+    lines: list[str] = []
+    handed = [f"ptr {_at(lines, '%block', 0)}", f"ptr {_at(lines, '%block', ERROR_AT)}"]
+    for number, kind in enumerate(_leaves(signature)):
+        at = WORDS_AT + 8 * number
         match kind:
             case types.Array():
-                yield from ("ptr", "ptr", "i64", "i64", "ptr", *(2 * kind.ndim * ["i64"]))
-            case types.BaseTuple():
-                yield from _words(kind.types)
+                array = _load(lines, "ptr", "%block", at)
+                data, shape, strides = (
+                    _load(lines, "ptr", array, OBJECT_BYTES + offset)
+                    for offset in (DATA_AT, SHAPE_AT, STRIDES_AT)
+                )
+                sizes, steps = (
+                    [_load(lines, "i64", base, 8 * axis) for axis in range(kind.ndim)]
+                    for base in (shape, strides)
+                )
+                items = "1"
+                for size in sizes:
+                    items = _new(lines, f"mul i64 {items}, {size}")
+                handed += ["ptr null", "ptr null", f"i64 {items}"]
+                handed += [f"i64 {as_dtype(kind.dtype).itemsize}", f"ptr {data}"]
+                handed += [f"i64 {value}" for value in (*sizes, *steps)]
             case types.Boolean():
-                yield "i8"
+                handed.append(f"i8 {_load(lines, 'i8', '%block', at)}")
             case types.Integer():
-                yield f"i{kind.bitwidth}"
+                word = f"i{kind.bitwidth}"
+                handed.append(f"{word} {_load(lines, word, '%block', at)}")
             case _:
-                yield "ptr"
+                handed.append(f"ptr {_load(lines, 'ptr', '%block', at)}")
+    status = _new(lines, f'call i32 @"{name}"({", ".join(handed)})')
+    body = "\n".join(lines)
+    code = f"\ndefine i32 @{ENTRY}(ptr %block) {{\n{body}\nret i32 {status}\n}}\n"
+    return code, [each.split()[0] for each in handed]
+
+
+def _leaves(signature: tuple[Any, ...]) -> Iterator[Any]:
+    for kind in signature:
+        if isinstance(kind, types.BaseTuple):
+            yield from _leaves(kind.types)
+        else:
+            yield kind
+
+
+def _new(lines: list[str], instruction: str) -> str:
+    name = f"%v{len(lines)}"
+    lines.append(f"{name} = {instruction}")
+    return name
+
+
+def _at(lines: list[str], base: str, offset: int) -> str:
+    return _new(lines, f"getelementptr i8, ptr {base}, i64 {offset}")
+
+
+def _load(lines: list[str], kind: str, base: str, offset: int) -> str:
+    return _new(lines, f"load {kind}, ptr {_at(lines, base, offset)}")
 
 
 def _object_code(module: llvm.ModuleRef) -> bytes:

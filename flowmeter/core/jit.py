@@ -5,10 +5,10 @@ comes out is plain machine code that needs nothing around it, so it is kept in a
 (`flowmeter.core.machine`), and later processes put that into memory and jump into it. They never
 load numba, which would cost half a second and 100 MB.
 
-A call hands over words of 64 bits, as numba's own code does: where the result and a possible error
-go; then an integer as it is, a record as its address, and an array as two references that count
-its users (none), its number of items, their size, its address, shape and strides. A tuple is its
-items. `flowmeter.core.compiling` refuses code that takes anything else.
+A call hands over one block of words of 64 bits: room for the result and for an error, then a word
+for each argument: an integer as it is, of a record the address, of an array the address of the
+array object. A tuple is its items. The code begins with what `flowmeter.core.compiling` puts in
+front of numba's own, which takes the block apart.
 
 Where that does not work (no x86-64, no right to map code), numba compiles, keeps and calls as it
 always does: slower to start, never an error.
@@ -30,12 +30,21 @@ from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
-from flowmeter.core.machine import Loaded, find, keep, sources
+from flowmeter.core.machine import OBJECT_BYTES, WORDS_AT, Loaded, find, keep, sources
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-RUNS: Final = sys.platform == "linux" and os.uname().machine == "x86_64"
-RESULT_BYTES: Final = 64
 COMPILING: Final = RLock()
+
+
+def _runs() -> bool:
+    """Whether code from files runs here, and an array object begins with the array's address."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return False
+    probe = np.zeros(1)
+    return ctypes.c_void_p.from_address(id(probe) + OBJECT_BYTES).value == probe.ctypes.data
+
+
+RUNS: Final = _runs()
 
 
 def helper(function: Function) -> Function:
@@ -87,12 +96,12 @@ class Loop(Inner):
         """Run it; compile it first if that has never been done for such arguments."""
         if self._by_numba:
             return self._by_numba(*arguments)
-        words: list[int] = []
+        words = [0] * (WORDS_AT // 8)
         kinds = tuple(_put(argument, words) for argument in arguments)
         entry = self._entries.get(kinds)
         if entry is None:
             with COMPILING:
-                entry = self._entries.get(kinds) or self._entry(kinds, arguments)
+                entry = self._entries.get(kinds) or self._entry(kinds, arguments, len(words))
             if entry is None:
                 return self._by_numba(*arguments)
         return entry(words)
@@ -102,7 +111,9 @@ class Loop(Inner):
         """Types of arguments that it has code for."""
         return [entry.signature for entry in self._entries.values()] or super().signatures
 
-    def _entry(self, kinds: tuple[object, ...], arguments: tuple[object, ...]) -> _Entry | None:
+    def _entry(
+        self, kinds: tuple[object, ...], arguments: tuple[object, ...], count: int
+    ) -> _Entry | None:
         name = f"{self.py_func.__module__.rpartition('.')[2]}.{self.__name__}"
         key = blake2b(f"{sources()} {kinds}".encode(), digest_size=16).hexdigest()
         loaded = find(name, key) if RUNS else None
@@ -113,7 +124,7 @@ class Loop(Inner):
 
             self._by_numba = callable_by_numba(self.py_func)
             return None
-        self._entries[kinds] = _Entry(loaded)
+        self._entries[kinds] = _Entry(loaded, count)
         return self._entries[kinds]
 
     def _made(self, name: str, key: str, arguments: tuple[object, ...]) -> Loaded | None:
@@ -130,22 +141,19 @@ class Loop(Inner):
 class _Entry:
     """Machine code that can be called."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, count: int) -> None:
         self.signature = loaded.signature
         self._result = struct.Struct(loaded.result)
         self._loaded = loaded  # the code is there as long as this
-        self._call: Callable[..., int] | None = None
+        self._block = ctypes.c_int64 * count
+        self._call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(loaded.address)
 
     def __call__(self, words: list[int]) -> Any:
-        if self._call is None:
-            kinds = [ctypes.c_int64] * (2 + len(words))
-            self._call = ctypes.CFUNCTYPE(ctypes.c_int, *kinds)(self._loaded.address)
-        out = ctypes.create_string_buffer(RESULT_BYTES)  # the result; at its end the error
-        at = ctypes.addressof(out)
-        status = self._call(at, at + RESULT_BYTES - 8, *words)
+        block = self._block(*words)
+        status = self._call(ctypes.addressof(block))
         if status:
             raise RuntimeError(f"compiled code ended with {status}")
-        result = self._result.unpack_from(out)
+        result = self._result.unpack_from(block)
         if len(result) > 1:
             return result
         return result[0] if result else None
@@ -156,9 +164,7 @@ def _put(argument: Any, words: list[int]) -> object:
     if isinstance(argument, np.ndarray):
         if not argument.flags.carray:
             raise TypeError("compiled loops take arrays that are contiguous and may be written to")
-        words += (0, 0, argument.size, argument.itemsize, argument.ctypes.data)
-        words += argument.shape
-        words += argument.strides
+        words.append(id(argument))
         return argument.dtype, argument.ndim
     if isinstance(argument, tuple):
         return tuple(_put(item, words) for item in argument)
