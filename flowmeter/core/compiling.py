@@ -25,6 +25,28 @@ UNNEEDED: Final[dict[str, Any]] = {
 }  # fmt: skip
 NEEDLESS: Final = ("inline_closure_likes", "inline_inlinables", "inline_overloads")
 ENTRY: Final = "loop"
+# What LLVM calls to copy or fill more than a few bytes: from the C library, unless it is here.
+FILLERS: Final = {
+    "memcpy": ("ptr %from", "%at = getelementptr i8, ptr %from, i64 %n\n%it = load i8, ptr %at"),
+    "memset": ("i32 %byte", "%it = trunc i32 %byte to i8"),
+}
+FILLER: Final = """
+define ptr @{name}(ptr %to, {source}, i64 %count) "no-builtins" {{
+  br label %check
+check:
+  %n = phi i64 [0, %0], [%next, %one]
+  %done = icmp eq i64 %n, %count
+  br i1 %done, label %end, label %one
+one:
+  {item}
+  %place = getelementptr i8, ptr %to, i64 %n
+  store i8 %it, ptr %place
+  %next = add i64 %n, 1
+  br label %check
+end:
+  ret ptr %to
+}}
+"""
 # Of an array object, behind what every object begins with (numpy's public PyArrayObject_fields).
 DATA_AT, SHAPE_AT, STRIDES_AT = 0, 16, 24
 FORMATS: Final[dict[Any, str]] = {
@@ -77,7 +99,7 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
     result = dispatcher.overloads[signature]
     name = result.fndesc.llvm_func_name
     caller, handed = _caller(name, signature)
-    module = llvm.parse_assembly(result.library.get_llvm_str() + caller)
+    module = llvm.parse_assembly(result.library.get_llvm_str() + caller + _fillers())
     if [str(argument.type) for argument in module.get_function(name).arguments] != handed:
         raise UnlinkableError(f"{name} is called otherwise")
     returned: Any = result.signature.return_type
@@ -85,7 +107,7 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
     if not FORMATS.keys() >= set(kinds):
         raise UnlinkableError(f"{name} returns {returned}")
     for function in module.functions:
-        if not function.is_declaration and function.name != ENTRY:
+        if not function.is_declaration and function.name not in (ENTRY, *FILLERS):
             function.linkage = "internal"
     linked = flat(_object_code(module), ENTRY)
     return Code(
@@ -139,6 +161,13 @@ def _caller(name: str, signature: tuple[Any, ...]) -> tuple[str, list[str]]:
     body = "\n".join(lines)
     code = f"\ndefine i32 @{ENTRY}(ptr %block) {{\n{body}\nret i32 {status}\n}}\n"
     return code, [each.split()[0] for each in handed]
+
+
+def _fillers() -> str:
+    return "".join(
+        FILLER.format(name=name, source=source, item=item)
+        for name, (source, item) in FILLERS.items()
+    )
 
 
 def _leaves(signature: tuple[Any, ...]) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from flowmeter import meter
 from flowmeter.core import jit
 from flowmeter.core.elf import UnlinkableError, flat
 from flowmeter.core.jit import Loop, compiled, helper
-from flowmeter.core.layout import Integers
+from flowmeter.core.layout import FLOW, Integers, Records
 from flowmeter.core.machine import Code, _digest, _packed
 from tests.flowmeter.conftest import Lab, down, pcap_bytes, tcp, up
 
@@ -75,6 +75,23 @@ def test_each_result_is_what_python_computes(folder: Path) -> None:
     assert described(NUMBERS, largest, True) == (11, 2**64 - 1, False)
     assert described(NUMBERS, largest, False) == (11, 2**64 - 1, True)
     assert len(list(folder.iterdir())) == jit.RUNS
+
+
+@IN_FILES
+def test_long_copies_need_nothing_outside(folder: Path) -> None:
+    @compiled
+    def cloned(flows: Records, numbers: Integers) -> None:
+        flows[1] = flows[0]
+        for place in range(len(numbers)):
+            numbers[place] = 0
+
+    flows, numbers = np.zeros(3, FLOW), np.arange(1000)
+    flows[0] = np.frombuffer(bytes(range(250)) + bytes(FLOW.itemsize - 250), FLOW)[0]
+    cloned(flows, numbers[1:-1])
+    assert flows[1] == flows[0] != flows[2]
+    assert numbers[[0, -1]].tolist() == [0, 999]
+    assert not numbers[:-1].any()
+    assert list(folder.glob("*.code"))
 
 
 @IN_FILES
