@@ -112,6 +112,7 @@ class _Shard:
     def __init__(self, config: MeterConfig, number: int, slots: int, *, of: int) -> None:
         self._number, self._of = number, of
         self._memory = Memory(slots, config.sequence, _limits(config), config.recent_s > 0)
+        rebuild(self._memory.store)  # nothing to do yet, but compiled before packets come
         self._recent = new_recent(round(config.recent_s * 1e9)) if config.recent_s > 0 else None
         self._at_once = config.semantics == "tstat"  # no flow lingers
         self.rejects = np.zeros(len(REJECTS), np.int64)

@@ -173,7 +173,7 @@ class FlowStream:
 
     def _rows(self) -> Iterator[tuple[Rows, Slots]]:
         """Finished flows in the core's layout, with the slots they had."""
-        # The compiled core costs half a second to load: only who meters pays for it.
+        # Only who meters pays for loading the compiled core.
         from flowmeter.engine import Engine
 
         engine = Engine(self.config)
