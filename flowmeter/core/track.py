@@ -45,6 +45,7 @@ def track(  # noqa: PLR0917, C901 - compiled
     """Put packets from ``begin`` on into flows; how many of ``packets`` are done."""
     cursor, limits = store.cursor[0], store.limits[0]
     table, flows, sides = store.table, store.flows, store.sides
+    segments, wheel = store.segments, store.wheel
     words, gaps, payloads = store.words, store.gaps, store.payloads
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
     for index in range(begin, len(packets)):
@@ -79,9 +80,9 @@ def track(  # noqa: PLR0917, C901 - compiled
         add_packet(flow, side, packet, direction, now_ns)
         if packet.protocol == TCP and packet.fragment != LATER_FRAGMENT:
             closed = flow.closed
-            add_tcp(flow, side, other, store.segments, cursor, packet, direction, now_ns)
+            add_tcp(flow, side, other, segments, cursor, packet, direction, now_ns)
             if flow.closed != closed:
-                rearm(store.wheel, flows, slot, due_tick(flow, limits), cursor.tick)
+                rearm(wheel, flows, slot, due_tick(flow, limits), cursor.tick)
     return len(packets)
 
 
