@@ -194,9 +194,7 @@ class _Shard:
 
     def take(self, slots: Slots) -> Rows:
         """Take flows out; their slots are free then."""
-        rows = self._memory.rows(slots)
-        self._memory.clear(slots)
-        store = self._memory.store
+        rows, store = self._memory.take(slots), self._memory.store
         free = int(store.cursor["free"][0])
         store.free[free : free + len(slots)] = slots
         store.cursor["free"] = free + len(slots)

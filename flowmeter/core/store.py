@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flowmeter.core.emptying import empty
 from flowmeter.core.layout import (
     FIRST_PAYLOADS,
     FLOW,
@@ -161,21 +162,21 @@ class Memory:
         self._grow(("segments",), 2 * before)
         self._add_segments(before)
 
-    def clear(self, slots: Slots) -> None:
-        """Make slots what the core expects of free ones: all zeros."""
-        for name in (*ROWS, "recent") if self.recent else ROWS:
-            self._growing[name].raw()[slots] = 0
-
-    def rows(self, slots: Slots) -> Rows:
-        """A copy of what is in these slots."""
-        taken: dict[str, Any] = {}
-        for name in ROWS:
-            # As plain words: taking records one by one is slow.
-            array = getattr(self.store, name)
-            raw = np.take(self._growing[name].raw(), slots, axis=0)
-            taken[name] = raw.view(array.dtype).reshape(len(slots), *array.shape[1:])
-        recent = self.recent_rows[slots if self.recent else slots[:0]]
+    def take(self, slots: Slots) -> Rows:
+        """What is in these slots, which then are what the core expects of free ones: all zeros."""
+        taken = {name: self._taken(name, slots) for name in ROWS}
+        recent: Any = np.zeros(0, RECENT)
+        if self.recent:
+            recent = self._taken("recent", slots)
         return Rows(recent=recent, **taken)
+
+    def _taken(self, name: str, slots: Slots) -> Any:
+        growing = self._growing[name]
+        rows, like = growing.raw(), growing.array()
+        # As plain words: to take records one by one would be slow.
+        words = np.empty((len(slots), rows.shape[1]), np.uint32)
+        empty(rows, slots, words)
+        return words.view(like.dtype).reshape(len(slots), *like.shape[1:])
 
     def _grow(self, names: tuple[str, ...], rows: int) -> None:
         without: dict[str, Any] = dict.fromkeys(self._named())
