@@ -21,6 +21,7 @@ from flowmeter.core.layout import (
     SEGMENT,
     SIDE,
     Indexed,
+    Integers,
     Records,
     Rows,
     Slots,
@@ -63,7 +64,7 @@ LIMITS: Final = np.dtype(
 class Store(NamedTuple):
     """What the compiled loops see."""
 
-    table: Slots  # slot of the flow at this hash position, -1: empty
+    table: Integers  # by hash: flows, see `flowmeter.core.hashing.entry`; -1: none
     flows: Indexed  # FLOW [slots]
     sides: Indexed  # SIDE [slots, 2]
     words: npt.NDArray[np.uint32]  # [slots, N], see Rows
@@ -133,7 +134,7 @@ class Memory:
         cursor["tick"] = -1
         cursor["free_segment"] = -1
         self.store = Store(
-            table=np.full(2 * self.slots, -1, np.int32),
+            table=np.full(2 * self.slots, -1, np.int64),
             wheel=np.full(WHEEL_TICKS, -1, np.int32),
             cursor=cursor,
             limits=self.limits,
@@ -153,7 +154,7 @@ class Memory:
         self._grow((*ROWS, "free", "finished"), self.slots)
         if self.recent:
             self._growing["recent"].grow(self.slots)
-        self.store = self.store._replace(table=np.full(2 * self.slots, -1, np.int32))
+        self.store = self.store._replace(table=np.full(2 * self.slots, -1, np.int64))
         self._add_free(before)
 
     def grow_segments(self) -> None:

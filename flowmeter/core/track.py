@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowmeter.core.hashing import find, forget
+from flowmeter.core.hashing import entry, find, forget, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
@@ -62,7 +62,7 @@ def track(  # noqa: PLR0917, C901 - compiled
         if shards > 1 and np.int64(packet.hash >> np.uint64(40)) % shards != shard:
             continue
         place = find(table, flows, packet)
-        slot = np.int64(table[place])
+        slot = slot_of(table[place])
         verdict = _verdict(flows, sides, slot, packet, limits)
         if verdict == OUTSIDE:
             rejects[OUTSIDE_SEMANTICS] += 1
@@ -168,7 +168,7 @@ def _begin(store: Store, packet: Record, old: Int, place: Int, verdict: Int) -> 
         due = due_tick(flows[old], limits) if late_ns > 0 else np.int64(0)
         _supersede(flows[old], sides[old, 0], sides[old, 1], verdict, due, cursor.tick + 1)
         _close(store, old)
-    store.table[place] = slot
+    store.table[place] = entry(slot, packet.hash)
     arm(store.wheel, flows, slot, due_tick(flows[slot], limits), cursor.tick)
     return slot
 
