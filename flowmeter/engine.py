@@ -99,7 +99,7 @@ class Engine:
         leave = len(slots) // in_parts_of * in_parts_of
         order = np.arange(len(slots))
         if leave:
-            order = _order([s.keys(mine) for s, mine in zip(self._shards, ended, strict=True)])
+            order = _order(list(zip(self._shards, ended, strict=True)))
         for at, shard in enumerate(self._shards):
             stay = order[leave:]
             shard.keep(slots[stay[number[stay] == at]])
@@ -188,9 +188,10 @@ class _Shard:
         store.finished[waiting : waiting + len(slots)] = slots
         store.cursor["finished"] = waiting + len(slots)
 
-    def keys(self, slots: Slots) -> dict[str, npt.NDArray[np.generic]]:
-        """What flows are ordered by."""
-        return {name: self._memory.store.flows[name][slots] for name in ORDER}
+    def key(self, name: str, slots: Slots) -> npt.NDArray[np.generic]:
+        """A field by which flows are ordered."""
+        values: npt.NDArray[np.generic] = self._memory.store.flows[name][slots]
+        return values
 
     def take(self, slots: Slots) -> Rows:
         """Take flows out; their slots are free then."""
@@ -214,12 +215,16 @@ def _limits(config: MeterConfig) -> Records:
     return limits
 
 
-def _order(keys: Sequence[dict[str, npt.NDArray[np.generic]]]) -> npt.NDArray[np.intp]:
+def _order(ended: Sequence[tuple[_Shard, Slots]]) -> npt.NDArray[np.intp]:
     """Sorts the flows of all shards by tick, first packet, key."""
-    columns = {name: np.concatenate([key[name] for key in keys]) for name in ORDER}
-    order = np.lexsort((columns["first_ns"], columns["tick"]))
-    if _has_ties(columns["tick"][order], columns["first_ns"][order]):
-        order = np.lexsort([columns[name] for name in reversed(ORDER)])
+
+    def column(name: str) -> npt.NDArray[np.generic]:
+        return np.concatenate([shard.key(name, slots) for shard, slots in ended])
+
+    tick, first_ns = column("tick"), column("first_ns")
+    order = np.lexsort((first_ns, tick))
+    if _has_ties(tick[order], first_ns[order]):
+        order = np.lexsort([column(name) for name in reversed(ORDER)])
     return order
 
 
