@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowmeter.core import tstat
-from flowmeter.core.hashing import find, forget
+from flowmeter.core.hashing import entry, find, forget, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
@@ -49,6 +49,7 @@ def track(  # noqa: PLR0917, C901 - compiled
     """Put packets from ``begin`` on into flows; how many of ``packets`` are done."""
     cursor, limits = store.cursor[0], store.limits[0]
     table, flows, sides = store.table, store.flows, store.sides
+    segments, wheel = store.segments, store.wheel
     words, gaps, payloads = store.words, store.gaps, store.payloads
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
     for index in range(begin, len(packets)):
@@ -65,7 +66,7 @@ def track(  # noqa: PLR0917, C901 - compiled
         if shards > 1 and np.int64(packet.hash >> np.uint64(40)) % shards != shard:
             continue
         place = find(table, flows, packet)
-        slot = np.int64(table[place])
+        slot = slot_of(table[place])
         if limits.tstat:
             place, slot, verdict = _by_tstat(store, place, packet)
         else:
@@ -87,9 +88,9 @@ def track(  # noqa: PLR0917, C901 - compiled
         add_packet(flow, side, packet, direction, now_ns)
         if packet.protocol == TCP and packet.fragment != LATER_FRAGMENT:
             closed = flow.closed
-            add_tcp(flow, side, other, store.segments, cursor, packet, direction, now_ns)
+            add_tcp(flow, side, other, segments, cursor, packet, direction, now_ns)
             if flow.closed != closed:
-                rearm(store.wheel, flows, slot, due_tick(flow, limits), cursor.tick)
+                rearm(wheel, flows, slot, due_tick(flow, limits), cursor.tick)
     return len(packets)
 
 
@@ -152,7 +153,7 @@ def _begin(store: Store, packet: Record, old: Int, place: Int, verdict: Int) -> 
         due = due_tick(flows[old], limits) if late_ns > 0 else np.int64(0)
         _supersede(flows[old], sides[old, 0], sides[old, 1], verdict, due, cursor.tick + 1)
         _close(store, old)
-    store.table[place] = slot
+    store.table[place] = entry(slot, packet.hash)
     if limits.tstat:
         tstat.enlist(store.wheel, flows, cursor, slot, packet.protocol)
     else:
@@ -267,7 +268,7 @@ def _turn(store: Store, clock_ns: Int) -> None:
 def _by_tstat(store: Store, place: Int, packet: Record) -> tuple[Int, Int, Int]:
     """Where the packet's flow is in the table, its slot, and the verdict, all by Tstat's rules."""
     flows, sides, cursor, limits = store.flows, store.sides, store.cursor[0], store.limits[0]
-    verdict = tstat.verdict(flows, sides, np.int64(store.table[place]), packet)
+    verdict = tstat.verdict(flows, sides, slot_of(store.table[place]), packet)
     tstat.begin_scan(cursor, packet.time_ns, verdict)
     slot = tstat.next_idle(store.wheel, flows, sides, cursor, limits, packet.time_ns)
     while slot >= 0:
@@ -277,4 +278,4 @@ def _by_tstat(store: Store, place: Int, packet: Record) -> tuple[Int, Int, Int]:
         _close(store, slot)
         slot = tstat.next_idle(store.wheel, flows, sides, cursor, limits, packet.time_ns)
         place = find(store.table, flows, packet)  # flows move up when others leave
-    return place, np.int64(store.table[place]), verdict
+    return place, slot_of(store.table[place]), verdict

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+
 import click
 
 from gsta.cli.common import Group, interrupt_on_sigterm, set_up_logging
@@ -24,6 +27,7 @@ COMMANDS = {
     "analyse": "gsta.cli.analyse:analyse",
 }
 ABOUT_LABS = ("doctor", "lab", "build")
+YOUNG_OBJECTS = 50_000  # Python looks for cycles among these many new objects, instead of 700
 
 
 @click.group(
@@ -52,4 +56,8 @@ def cli(context: click.Context, *, quiet: bool, verbose: int, debug: bool) -> No
 
 def main() -> None:
     """Entry point of the ``gsta`` program."""
+    # Libraries make a quarter of a million objects when they load, none of them garbage. To look
+    # for some again and again, and once more at the end, takes longer than many a command.
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    atexit.register(gc.freeze)
     cli(auto_envvar_prefix="GSTA")
