@@ -66,7 +66,8 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
-    planned_services = (*serving, *_routing_services(lab, seed, first_number=len(serving) + 1))
+    daemons = routing.daemons(lab, first_number=len(serving) + 1, first_owner=FIRST_OWNER)
+    planned_services = (*serving, *daemons)
     sessions = sorted(_sessions(topology, checked, seed), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
@@ -202,25 +203,6 @@ def _endpoints(topology: Topology, lab: LabPlan) -> dict[str, Endpoint]:
             name, service.kind, service.host, address, ports[0], ports, kind.protocol
         )
     return found
-
-
-def _routing_services(lab: LabPlan, seed: int, *, first_number: int) -> Iterator[ServicePlan]:
-    """The routing daemons: like services they are started, awaited and put into the journal."""
-    routers = [node for node in lab.nodes if node.routing is not None]
-    for number, node in enumerate(routers, start=first_number):
-        name, address = f"{routing.KIND}-{node.name}", str(node.links[0].address)
-        yield ServicePlan(
-            id=f"s{number:02d}",
-            name=name,
-            kind=routing.KIND,
-            host=node.name,
-            endpoint=Endpoint(
-                name, routing.KIND, node.name, address, routing.PORT, (routing.PORT,), "any"
-            ),
-            params=routing.daemon_params(node),
-            seed=derive_seed(seed, "service", name),
-            owner=FIRST_OWNER + number,
-        )
 
 
 def _sessions(topology: Topology, checked: _Checked, seed: int) -> Iterator[_Draft]:
