@@ -21,7 +21,6 @@ from launcher.drafts import Draft, Drafts
 from launcher.endpoints import port_clashes, service_endpoints
 from launcher.inside import inside_problems, plan_inside
 from launcher.plan import Endpoint, InsidePlan, LabPlan, RunPlan, ServicePlan, SessionPlan
-from launcher.routing import routing_services
 from launcher.seeds import FIRST_OWNER, derive_seed
 from topologies import Activity, Topology
 from topologies.document import Document, Location, validate_part
@@ -64,7 +63,8 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
-    planned_services = (*serving, *routing_services(lab, seed, first_number=len(serving) + 1))
+    daemons = routing.daemons(lab, first_number=len(serving) + 1, first_owner=FIRST_OWNER)
+    planned_services = (*serving, *daemons)
     drafts = Drafts(topology, checked.kinds, checked.activity_params, seed)
     sessions = sorted(drafts.all(), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
-from typing import Any, Final
+from typing import Final
 
 from launcher.activities.kind import Need
-from launcher.plan import Endpoint, LabPlan, Link, Neighbour, Node, Route, Routing, ServicePlan
+from launcher.plan import Endpoint, LabPlan, Link, Neighbour, Route, Routing, ServicePlan
 from launcher.routes import address_on, static_routes
-from launcher.seeds import FIRST_OWNER, derive_seed
 from topologies import Topology
 from topologies.addresses import VERSIONS, Address, Prefix, Version
 from topologies.routers import Router
@@ -117,12 +116,22 @@ def _expected(
                 yield network_name, subnet
 
 
-def daemon_params(node: Node) -> dict[str, Any]:
-    """What the program of a router's daemon is told: its configuration, and what to wait for."""
-    if node.routing is None:
-        return {}
-    expected = [{"network": name, "range": str(p)} for name, p in node.routing.expected]
-    return {"configuration": bird_configuration(node.routing), "expected": expected}
+def daemons(lab: LabPlan, *, first_number: int, first_owner: int) -> Iterator[ServicePlan]:
+    """The routing daemons: like services they are started, awaited and put into the journal."""
+    routers = [(node, node.routing) for node in lab.nodes if node.routing is not None]
+    for number, (node, spoken) in enumerate(routers, start=first_number):
+        name, address = f"{KIND}-{node.name}", str(node.links[0].address)
+        expected = [{"network": network, "range": str(p)} for network, p in spoken.expected]
+        yield ServicePlan(
+            id=f"s{number:02d}",
+            name=name,
+            kind=KIND,
+            host=node.name,
+            endpoint=Endpoint(name, KIND, node.name, address, PORT, (PORT,), "any"),
+            params={"configuration": bird_configuration(spoken), "expected": expected},
+            seed=0,  # nothing is left to chance
+            owner=first_owner + number,
+        )
 
 
 def bird_configuration(routing: Routing) -> str:
@@ -181,20 +190,3 @@ def _bgp(routing: Routing, neighbour: Neighbour) -> str:
         "connect retry time 2; error wait time 1, 4; "
         f"ipv{neighbour.address.version} {{ import all; export {export};{own_hop} }}; }}"
     )
-
-
-def routing_services(lab: LabPlan, seed: int, *, first_number: int) -> Iterator[ServicePlan]:
-    """The routing daemons: like services they are started, awaited and put into the journal."""
-    routers = [node for node in lab.nodes if node.routing is not None]
-    for number, node in enumerate(routers, start=first_number):
-        name, address = f"{KIND}-{node.name}", str(node.links[0].address)
-        yield ServicePlan(
-            id=f"s{number:02d}",
-            name=name,
-            kind=KIND,
-            host=node.name,
-            endpoint=Endpoint(name, KIND, node.name, address, PORT, (PORT,), "any"),
-            params=daemon_params(node),
-            seed=derive_seed(seed, "service", name),
-            owner=FIRST_OWNER + number,
-        )

@@ -59,10 +59,13 @@ def _in_pixels(scene: Scene, columns: Mapping[str, int], centres: Mapping[str, f
     widths: dict[int, float] = defaultdict(float)
     for key, column in columns.items():
         widths[column] = max(widths[column], scene.boxes[key].width)
-    longest = max((text_width(cable.label, SMALL_PX) for cable in scene.cables), default=0.0)
-    gap = max(COLUMN_GAP, longest + LABEL_ROOM) if longest else COLUMN_GAP
+    gaps = dict.fromkeys(range(min(widths), max(widths) + 1), float(COLUMN_GAP))
+    for cable in scene.cables:
+        column = min(columns[end] for end in cable.ends)
+        if cable.label:
+            gaps[column] = max(gaps[column], text_width(cable.label, SMALL_PX) + LABEL_ROOM)
     left, x = {}, float(MARGIN)
-    for column in range(min(widths), max(widths) + 1):
+    for column, gap in gaps.items():
         left[column] = x
         x += widths[column] + gap
     places = {}
