@@ -5,26 +5,30 @@
     python -m benchmarks.lab_scale --backend mininet --hosts 10,50,100,200,500
 
 Needs root; docker an engine and its image, mininet the Debian packages mininet and bridge-utils.
-Each size runs in a process of its own. Memory is what the machine has less while the lab is up, and
-of it what the kernel holds (slab, page tables, stacks, per-processor memory).
+Each size runs in a process of its own. The kernel's memory is the growth of slab, page tables,
+stacks and per-processor memory; that of processes is their proportional share, of containers with
+their supervisors.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.timing import publish
 from launcher.addressing import lab_plan
 from launcher.backend import Backend
 from launcher.labs import Lab
+from launcher.plan import LabPlan
 from topologies import Topology
 
 PER_NETWORK: Final = 50
@@ -48,10 +52,16 @@ def memory():
 before, began = memory(), time.perf_counter()
 net = Mininet(topo=Hosts(), switch=LinuxBridge, controller=None)
 net.start()
-up, during, began_down = time.perf_counter() - began, memory(), time.perf_counter()
+up, during = time.perf_counter() - began, memory()
+memory_of_hosts = 0
+for host in net.hosts:
+    for line in open(f"/proc/{host.pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            memory_of_hosts += int(line.split()[1]) / 1024
+began_down = time.perf_counter()
 net.stop()
 down = time.perf_counter() - began_down
-print(json.dumps([up, down, before, during]))
+print(json.dumps([up, down, before, during, memory_of_hosts]))
 """
 
 
@@ -69,11 +79,16 @@ def main() -> None:
         return
     rows: list[list[object]] = []
     for count in map(int, asked.hosts.split(",")):
-        up_s, down_s, before, during = _in_a_process(asked.backend, count, impaired=asked.impaired)
-        used = (before["MemAvailable"] - during["MemAvailable"]) / 1024 / count
+        load = os.getloadavg()[0]
+        up_s, down_s, before, during, processes_mb = _in_a_process(
+            asked.backend, count, impaired=asked.impaired
+        )
         kernel = sum(during[key] - before[key] for key in KERNEL_KEYS) / 1024 / count
-        rows.append([f"{count}", up_s, count / up_s, down_s, f"{used:.2f}", f"{kernel:.2f}"])
-    columns = ["hosts", "up, s", "hosts/s", "down, s", "MB a host", "of it the kernel's"]
+        mine = f"{processes_mb / count:.2f}"
+        told = f"{kernel:.2f}" if count >= 50 else "-"  # few are lost in what else changes
+        rows.append([f"{count}", up_s, count / up_s, down_s, told, mine, f"{load:.1f}"])
+    columns = ["hosts", "up, s", "hosts/s", "down, s", "kernel's MB a host"]
+    columns += ["its processes' MB a host", "load of the machine before"]
     command = f"python -m benchmarks.lab_scale --backend {asked.backend}"
     title = f"Size of a lab: {asked.backend}"
     if asked.impaired:
@@ -104,7 +119,7 @@ def topology(count: int, impairments: Mapping[str, object]) -> Topology:
     return Topology.model_validate(described)
 
 
-def _in_a_process(backend: str, count: int, *, impaired: bool) -> list[object]:
+def _in_a_process(backend: str, count: int, *, impaired: bool) -> list[Any]:
     if backend == "mininet":
         # The package is Debian's own Python's.
         command = ["/usr/bin/python3", "-c", MININET, str(count), str(PER_NETWORK)]
@@ -113,7 +128,8 @@ def _in_a_process(backend: str, count: int, *, impaired: bool) -> list[object]:
         command = [sys.executable, *module, "--one", str(count)]
         command += ["--impaired"] if impaired else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    measured: list[Any] = json.loads(done.stdout)
+    return measured
 
 
 def _measure(name: str, count: int, impairments: Mapping[str, object]) -> list[object]:
@@ -122,27 +138,46 @@ def _measure(name: str, count: int, impairments: Mapping[str, object]) -> list[o
         tempfile.TemporaryDirectory() as folder,
         Lab.create(backend=name, run_dir=Path(folder)) as lab,
     ):
-        backend = _backend(name)(lab)
+        backend = _backend(name, plan)(lab)
         before = _memory()
         began = time.perf_counter()
         try:
             backend.up(plan, Path(folder))
             up_s, during = time.perf_counter() - began, _memory()
+            processes_mb = _processes_mb(backend)
         finally:
             began = time.perf_counter()
             backend.down()
             down_s = time.perf_counter() - began
-    return [up_s, down_s, before, during]
+    return [up_s, down_s, before, during, processes_mb]
 
 
-def _backend(name: str) -> Callable[[Lab], Backend]:
+def _backend(name: str, plan: LabPlan) -> Callable[[Lab], Backend]:
     if name == "docker":
-        from launcher.docker import DockerBackend
+        from launcher.docker import DockerBackend, connect, ensure_images
 
+        with contextlib.closing(connect()) as client:
+            ensure_images(client, plan)  # once per machine: no part of a lab's start
         return DockerBackend
     from launcher.netns import NetnsBackend
 
     return NetnsBackend
+
+
+def _processes_mb(backend: Backend) -> float:
+    """What the processes of a lab's containers hold, each with its supervisor and its children."""
+    mine = set()
+    for container in getattr(backend, "_containers", {}).values():
+        first = container.attrs["State"]["Pid"]
+        status = Path(f"/proc/{first}/stat").read_text(encoding="ascii").rpartition(")")[2]
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii")
+        mine |= {first, int(status.split()[1]), *map(int, children.split())}
+    return sum(_proportional_kib(process) for process in mine) / 1024
+
+
+def _proportional_kib(process: int) -> int:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _memory() -> dict[str, int]:

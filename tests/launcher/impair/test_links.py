@@ -215,6 +215,28 @@ def test_links_that_nobody_carries_any_more_are_noticed(tmp_path: Path) -> None:
             schedule.advance(1)
 
 
+def test_frames_that_find_no_room_are_counted(tmp_path: Path) -> None:
+    with (
+        lab_of(plan_of({"delay_ms": 1}), tmp_path) as backend,
+        udp_pair(backend) as (sender, receiver),
+    ):
+        if backend.links.mechanism["lan"] != USER_SPACE:
+            pytest.skip("the kernel carries them")
+        sender.send(b"first")  # with the question for the address
+        receiver.recv(10)
+        links = backend.links._mechanisms[USER_SPACE]
+        links.restart()
+        assert backend.links.overrun() == 0
+        process = links._process  # type: ignore[attr-defined]
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            for _ in range(30_000):  # more than the buffer of a socket holds
+                sender.send(bytes(1_400))
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert 1_000 < backend.links.overrun() < 30_000
+
+
 def test_a_run_says_what_its_links_were(tmp_path: Path) -> None:
     text = """
 name: pair
