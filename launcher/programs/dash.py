@@ -5,17 +5,13 @@ The last mile is the server's: it sends each user's segments at the rate that us
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import common_net
 from common import PeerError, Service, Session, emit, main
+from common_dash import Rendition, read_manifest
 from common_headers import client_headers
 from common_tls import client_context, server_name
 from common_tool import home, run_tool, time_left_s
@@ -23,7 +19,6 @@ from common_tool import home, run_tool, time_left_s
 TITLES = 2
 TITLE_S = 30.0
 RATES_KBIT = ((150, 400, 900), (120, 300, 700, 1_400))
-NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
 CONTENT = "types { application/dash+xml mpd; video/iso.segment m4s; video/mp4 mp4; }"
 
 
@@ -72,75 +67,6 @@ async def _pack(service: Service, folder: Path, *, single: bool) -> None:
     if not single:
         parts = ["-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "../../live.mp4"]
         await make(["-i", "manifest.mpd", *parts], folder)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Where a segment is: a path, and a range of bytes of it or nothing."""
-
-    path: str
-    range: str = ""
-
-
-@dataclass(frozen=True)
-class Rendition:
-    """One way to see, or hear, a title."""
-
-    kbit: float
-    segments: tuple[Segment, ...]
-    segment_s: float
-
-
-def read_manifest(text: str) -> list[list[Rendition]]:
-    """The renditions of each of a manifest's tracks, the slowest first.
-
-    Raises
-    ------
-    PeerError
-        It is no manifest.
-    """
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314 - the lab's own
-    except ElementTree.ParseError as error:
-        raise PeerError("no DASH manifest") from error
-    tracks = []
-    for track in root.iter(f"{NAMESPACE}AdaptationSet"):
-        found = [_rendition(item) for item in track.iter(f"{NAMESPACE}Representation")]
-        tracks.append(sorted(found, key=lambda rendition: rendition.kbit))
-    return tracks
-
-
-def _rendition(item: ElementTree.Element) -> Rendition:
-    kbit = float(item.get("bandwidth", "0")) / 1_000
-    template = item.find(f"{NAMESPACE}SegmentTemplate")
-    if template is not None:
-        lengths = list(_lengths(template))
-        first = int(template.get("startNumber", "1"))
-        paths = [template.get("initialization", "")]
-        media = template.get("media", "")
-        paths += [_numbered(media, first + number) for number in range(len(lengths))]
-        named = [path.replace("$RepresentationID$", item.get("id", "")) for path in paths]
-        scale = float(template.get("timescale", "1"))
-        segment_s = sum(lengths) / scale / max(len(lengths), 1)
-        return Rendition(kbit, tuple(Segment(path) for path in named), segment_s)
-    segments = item.find(f"{NAMESPACE}SegmentList")
-    if segments is None:
-        raise PeerError("no segments in the manifest")
-    path = item.findtext(f"{NAMESPACE}BaseURL", "")
-    begin = segments.find(f"{NAMESPACE}Initialization")
-    ranges = [begin.get("range", "0-999")] if begin is not None else []
-    ranges += [one.get("mediaRange", "") for one in segments.iter(f"{NAMESPACE}SegmentURL")]
-    length_s = float(segments.get("duration", "2")) / float(segments.get("timescale", "1"))
-    return Rendition(kbit, tuple(Segment(path, one) for one in ranges), length_s)
-
-
-def _lengths(template: ElementTree.Element) -> Iterator[int]:
-    for step in template.iter(f"{NAMESPACE}S"):
-        yield from [int(step.get("d", "1"))] * (int(step.get("r", "0")) + 1)
-
-
-def _numbered(media: str, number: int) -> str:
-    return re.sub(r"\$Number(?:%0(\d)d)?\$", lambda m: f"{number:0{m[1] or 1}d}", media)
 
 
 class Player:
@@ -212,7 +138,7 @@ class Player:
 def act(session: Session) -> None:
     """Watch one title after the other, or what is live."""
     variant, rng = str(session.params["variant"]), session.rng
-    titles = ["title1" if variant == "vod-ranges" else "title0"] * 3
+    title = "title1" if variant == "vod-ranges" else "title0"  # in one file, in a file a segment
     for action in range(int(session.params.get("actions", 1))):
         if action and not session.rest():
             return
@@ -225,7 +151,7 @@ def act(session: Session) -> None:
             if variant == "live":
                 _watch_live(player, seconds)
             else:
-                _watch(player, titles[0], seconds)
+                _watch(player, title, seconds)
         finally:
             player.close()
 
@@ -233,7 +159,7 @@ def act(session: Session) -> None:
 def _watch(player: Player, title: str, seconds: float) -> None:
     """A title from its begin, or from where the user jumps to."""
     tracks = read_manifest(player.fetch(f"{title}/manifest.mpd").decode())
-    started: set[Any] = set()
+    started: set[Rendition] = set()
     count = min(len(track[0].segments) for track in tracks)
     number = 1 if player.rng.random() < 0.6 else player.rng.randrange(1, count)
     watched_s = 0.0
