@@ -16,7 +16,7 @@ import struct
 import time
 from typing import Any
 
-import common_dhcp as d
+import common_dhcp as dhcp
 from common import PeerError, Service, Session, emit, main, word
 from common_client import actions
 from common_dhcp import Message, network_of, open_socket, own_address
@@ -47,10 +47,10 @@ class Server(asyncio.DatagramProtocol):
         names = b"".join(self.address.packed for _ in range(service.rng.randint(1, 3)))
         domain = f"{word(service.rng)}.lab".encode()
         self.settings = {
-            d.MASK: network.netmask.packed,
-            d.ROUTER: network[1].packed,
-            d.NAMES: names,
-            d.DOMAIN: domain,
+            dhcp.MASK: network.netmask.packed,
+            dhcp.ROUTER: network[1].packed,
+            dhcp.NAMES: names,
+            dhcp.DOMAIN: domain,
             28: network.broadcast_address.packed,
             42: self.address.packed,
             119: bytes((len(domain) - 4,)) + domain[:-4] + b"\x03lab\0",
@@ -77,16 +77,16 @@ class Server(asyncio.DatagramProtocol):
             loop.call_later(delay_s, self.transport.sendto, answer.pack(), place)
 
     def _place(self, asked: Message, addr: tuple[str, int]) -> tuple[str, int]:
-        if asked.relay != d.NOWHERE:
-            trusted = RELAY_PORT in asked.options.get(d.AGENT, b"")
-            return str(asked.relay), addr[1] if trusted else d.SERVER_PORT
-        if asked.client != d.NOWHERE:
+        if asked.relay != dhcp.NOWHERE:
+            trusted = RELAY_PORT in asked.options.get(dhcp.AGENT, b"")
+            return str(asked.relay), addr[1] if trusted else dhcp.SERVER_PORT
+        if asked.client != dhcp.NOWHERE:
             return str(asked.client), addr[1]
-        return d.BROADCAST, d.CLIENT_PORT
+        return dhcp.BROADCAST, dhcp.CLIENT_PORT
 
     def _answer(self, asked: Message) -> Message | None:
-        if asked.kind not in (d.DISCOVER, d.REQUEST, d.INFORM):
-            if asked.kind == d.RELEASE and asked.hardware in self.leases:
+        if asked.kind not in (dhcp.DISCOVER, dhcp.REQUEST, dhcp.INFORM):
+            if asked.kind == dhcp.RELEASE and asked.hardware in self.leases:
                 self.free.append(self.leases.pop(asked.hardware))
             return None
         answer = Message(
@@ -97,20 +97,20 @@ class Server(asyncio.DatagramProtocol):
             client=asked.client,
             relay=asked.relay,
         )
-        kind = d.OFFER if asked.kind == d.DISCOVER else d.ACK
-        answer.options = {d.KIND: bytes((kind,)), d.SERVER: self.address.packed}
-        if asked.kind != d.INFORM:
+        kind = dhcp.OFFER if asked.kind == dhcp.DISCOVER else dhcp.ACK
+        answer.options = {dhcp.KIND: bytes((kind,)), dhcp.SERVER: self.address.packed}
+        if asked.kind != dhcp.INFORM:
             answer.yours = self._lease(asked)
-            for code, share in ((d.TIME, 1.0), (d.RENEWAL, 0.5), (d.REBINDING, 0.875)):
+            for code, share in ((dhcp.TIME, 1.0), (dhcp.RENEWAL, 0.5), (dhcp.REBINDING, 0.875)):
                 answer.options[code] = struct.pack("!I", int(self.lease_s * share))
-        wanted = asked.options.get(d.LIST, b"")
+        wanted = asked.options.get(dhcp.LIST, b"")
         answer.options |= {c: value for c, value in self.settings.items() if c in wanted}
-        if d.AGENT in asked.options:
-            answer.options[d.AGENT] = asked.options[d.AGENT]
+        if dhcp.AGENT in asked.options:
+            answer.options[dhcp.AGENT] = asked.options[dhcp.AGENT]
         return answer
 
     def _lease(self, asked: Message) -> ipaddress.IPv4Address:
-        if asked.client != d.NOWHERE:
+        if asked.client != dhcp.NOWHERE:
             return asked.client
         if asked.hardware not in self.leases:
             if not self.free:
@@ -139,17 +139,17 @@ class Device:
 
     def message(self, kind: int, number: int, **more: Any) -> Message:
         """A message of this device's."""
-        options = {d.KIND: bytes((kind,)), d.CLIENT: b"\x01" + self.hardware}
-        options |= {d.HOST: self.name} if self.name else {}
-        options |= {d.VENDOR: self.vendor} if self.vendor else {}
-        return Message(number, self.hardware, options=options | {d.LIST: self.wishes}, **more)
+        options = {dhcp.KIND: bytes((kind,)), dhcp.CLIENT: b"\x01" + self.hardware}
+        options |= {dhcp.HOST: self.name} if self.name else {}
+        options |= {dhcp.VENDOR: self.vendor} if self.vendor else {}
+        return Message(number, self.hardware, options=options | {dhcp.LIST: self.wishes}, **more)
 
 
 def act(session: Session) -> None:
     """Be a device or a relay, as the variant says."""
     variant = str(session.params.get("variant", "join"))
     mine = ipaddress.IPv4Address(own_address(session.peer["address"]))
-    port = d.CLIENT_PORT if variant == "join" else 0
+    port = dhcp.CLIENT_PORT if variant == "join" else 0
     with contextlib.closing(open_socket(str(mine), port)) as sock:
         for _ in actions(session):
             device = Device(session.rng)
@@ -165,23 +165,23 @@ def _join(
     """Discover, be offered, request, be told; sometimes give it back."""
     rng = session.rng
     number = rng.getrandbits(32)
-    place = (session.peer["address"] if relay else d.BROADCAST, session.port)
+    place = (session.peer["address"] if relay else dhcp.BROADCAST, session.port)
     more: dict[str, Any] = {"relay": relay} if relay else {"broadcast": True}
-    asked = device.message(d.DISCOVER, number, seconds=rng.choice((0, 0, 1, 4)), **more)
+    asked = device.message(dhcp.DISCOVER, number, seconds=rng.choice((0, 0, 1, 4)), **more)
     agent = b"\x01\x04" + rng.randbytes(4) + RELAY_PORT
     if relay:
-        asked.options[d.AGENT] = agent
+        asked.options[dhcp.AGENT] = agent
     offer = _exchange(session, sock, place, asked)
-    asked = device.message(d.REQUEST, number, **more)
-    asked.options[d.WANTED] = offer.yours.packed
-    asked.options[d.SERVER] = offer.options[d.SERVER]
+    asked = device.message(dhcp.REQUEST, number, **more)
+    asked.options[dhcp.WANTED] = offer.yours.packed
+    asked.options[dhcp.SERVER] = offer.options[dhcp.SERVER]
     if relay:
-        asked.options[d.AGENT] = agent
+        asked.options[dhcp.AGENT] = agent
     given = _exchange(session, sock, place, asked)
     emit("joined", address=str(given.yours), relay=relay is not None)
     if rng.random() < 0.2 and session.rest():
-        asked = device.message(d.RELEASE, rng.getrandbits(32), client=given.yours, **more)
-        asked.options[d.SERVER] = offer.options[d.SERVER]
+        asked = device.message(dhcp.RELEASE, rng.getrandbits(32), client=given.yours, **more)
+        asked.options[dhcp.SERVER] = offer.options[dhcp.SERVER]
         sock.sendto(asked.pack(), place)
 
 
@@ -194,7 +194,7 @@ def _ask_again(
     inform: bool,
 ) -> None:
     """Renew the address one has, or only ask for settings."""
-    kind = d.INFORM if inform else d.REQUEST
+    kind = dhcp.INFORM if inform else dhcp.REQUEST
     asked = device.message(kind, session.rng.getrandbits(32), client=mine)
     given = _exchange(session, sock, (session.peer["address"], session.port), asked)
     emit("informed" if inform else "renewed", options=len(given.options))
@@ -214,7 +214,7 @@ def _exchange(
             except TimeoutError:
                 break
             if answer.reply and answer.number == asked.number:
-                if answer.kind == d.NAK:
+                if answer.kind == dhcp.NAK:
                     raise PeerError("the server refuses")
                 return answer
     raise PeerError("the server does not answer")

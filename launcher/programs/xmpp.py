@@ -6,6 +6,7 @@ The server is Prosody, with accounts made up from the seed; the users are slixmp
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ async def act(session: Session) -> None:
     """Log in and behave as the variant says."""
     if session.rng.random() < session.params.get("touch_share", 0.0):
         common_net.touch(session, session.port)
+    logging.getLogger("slixmpp").setLevel(logging.CRITICAL)  # ours are the events
     variant = str(session.params.get("variant", "talk"))
     how = variant.partition("-")[2] or "plain"
     deeds: dict[str, Callable[[Session, list[User]], Awaitable[None]]] = {
