@@ -274,8 +274,6 @@ def _real_location(values: object, loc: Sequence[str | int], kind: str) -> Locat
     here = values
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
-        if part == "[key]":
-            continue
         child = _child(here, part)
         if child is not _ABSENT:
             here = child

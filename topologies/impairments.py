@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from topologies.faults import fault
 
@@ -20,6 +20,12 @@ DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 
 _Percent = Annotated[float, Field(ge=0, le=50)]
 _Milliseconds = Annotated[float, Field(ge=0, le=5_000)]
+# With a discriminator a wrong one is one error, not one for each member of the union.
+_Rate = Annotated[
+    Annotated[float, Field(gt=0, le=100_000), Tag("a number")]
+    | Annotated[Literal["unlimited"], Tag("unlimited")],
+    Discriminator(lambda value: "unlimited" if value == "unlimited" else "a number"),
+]
 # A link slows, and its queue fills, at both of its ends; the rest a packet meets once.
 _BOTH_WAYS: Final = ("rate_mbit", "queue_packets", "queue_ms")
 
@@ -83,9 +89,7 @@ class Values(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rate_mbit: Annotated[float, Field(gt=0, le=100_000)] | Literal["unlimited"] | None = Field(
-        None, description="rate limit of each link"
-    )
+    rate_mbit: _Rate | None = Field(None, description="rate limit of each link")
     delay_ms: _Milliseconds | None = Field(None, description="one-way delay")
     jitter_ms: _Milliseconds | None = Field(
         None, description="of the delay: standard deviation, of uniform jitter the half width"
