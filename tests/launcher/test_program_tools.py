@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import launcher
 PROGRAMS = Path(launcher.__file__).parent / "programs"
 PATIENCE_S = 20.0
 SESSION = '{"seed": 1, "peers": [], "duration_s": 10}'
-# A tool whose own child goes on writing into its home after it was killed.
+# A tool whose own child goes on writing into its home after the tool was killed.
 CLIENT = """
 import sys
 sys.path.insert(0, sys.argv[3])
@@ -26,7 +27,7 @@ from common_tool import home, run_tool
 def act(session):
     with home() as folder:
         emit("begun", folder=str(folder))
-        loop = "(while :; do echo x > $(mktemp -p .); sleep 0.01; done) & wait"
+        loop = '(while :; do mkdir -p "$HOME/deep"; sleep 0.01; done) & wait'
         run_tool(session, ["sh", "-c", loop], folder)
 sys.argv = sys.argv[:3]
 main(None, act)
@@ -44,7 +45,8 @@ def client(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     yield process
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
