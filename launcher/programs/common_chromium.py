@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from common import PeerError
+from common_tool import end_others
 
 READ = 65_536
 START_S = 20.0
-END_S = 2.0
 OFF = (
     "AutofillServerCommunication",
     "CertificateTransparencyComponentUpdater",
@@ -174,25 +173,6 @@ def browser(folder: Path, address: str, options: Sequence[str]) -> Iterator[Brow
     finally:
         for number in (sink, source):
             os.close(number)
-        _end(process, folder)
-
-
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """End Chromium and its helpers, which else would write to the folder while it is removed."""
-    mark = f"--user-data-dir={folder}/profile".encode()
-    deadline = time.monotonic() + END_S
-    process.kill()
-    process.wait()
-    while (left := list(_started(mark))) and time.monotonic() < deadline:
-        for number in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _started(mark: bytes) -> Iterator[int]:
-    """Processes with this argument."""
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if mark in file.read_bytes().split(b"\0"):
-                yield int(file.parent.name)
+        process.kill()
+        process.wait()
+        end_others()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +17,7 @@ from common import PeerError, Session
 
 MARGIN_S = 0.3  # a tool ends so long before its session
 LEAST_S = 0.2
+END_S = 2.0  # how long tools may take to be gone
 
 
 class Ran(NamedTuple):
@@ -26,9 +30,47 @@ class Ran(NamedTuple):
 
 @contextlib.contextmanager
 def home() -> Iterator[Path]:
-    """A folder for what tools read and write, removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    """A folder for what tools read and write; removed afterwards, when they have ended."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-"))
+    try:
+        yield folder
+    finally:
+        with _undisturbed():
+            end_others()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """The session's end waits until this is done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_others() -> None:
+    """End what this program has started, and what that has: whoever else is of its group."""
+    if os.getpgrp() != os.getpid():
+        return  # started by hand: the group is not its own
+    deadline = time.monotonic() + END_S
+    while (left := list(_others())) and time.monotonic() < deadline:
+        for number in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(END_S / 100)
+
+
+def _others() -> Iterator[int]:
+    """The other running processes of this one's group."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything: state, parent, group.
+            state, _, group, *_ = file.read_text(errors="replace").rpartition(")")[2].split()
+            number = int(file.parent.name)
+            if int(group) == os.getpid() != number and state != "Z":
+                yield number
 
 
 def time_left_s(session: Session) -> float:

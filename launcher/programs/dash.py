@@ -161,7 +161,7 @@ def _watch(player: Player, title: str, seconds: float) -> None:
     tracks = read_manifest(player.fetch(f"{title}/manifest.mpd").decode())
     started: set[Rendition] = set()
     count = min(len(track[0].segments) for track in tracks)
-    number = 1 if player.rng.random() < 0.6 else player.rng.randrange(1, count)
+    number = 1 if player.rng.random() < 0.6 else player.rng.randrange(1, 1 + count // 2)
     watched_s = 0.0
     while number < count and watched_s < seconds:
         size, length_s, kbit = 0, 0.0, 0.0
