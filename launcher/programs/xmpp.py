@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ modules_disabled = {{ "s2s", "admin_shell", "posix" }}
 VirtualHost "{domain}"
 Component "{rooms}" "muc"
   restrict_room_creation = false
+  muc_room_locking = false
   muc_room_default_public = true
 """
 
@@ -84,14 +86,15 @@ class User:
     def __init__(self, session: Session, folder: Path) -> None:
         import slixmpp
 
-        self.session, self.rng = session, session.rng
-        self.name = f"user{session.rng.randrange(USERS)}@{DOMAIN}"
-        device = f"{word(session.rng)}.{session.rng.getrandbits(32):x}"
+        self.session = session
+        self.rng = random.Random(session.rng.getrandbits(64))
+        self.name = f"user{self.rng.randrange(USERS)}@{DOMAIN}"
+        device = f"{word(self.rng)}.{self.rng.getrandbits(32):x}"
         self.client: Any = slixmpp.ClientXMPP(
             f"{self.name}/{device}", PASSWORD, plugin_config={"feature_mechanisms": WITHOUT_TLS}
         )
         self.client.ca_certs = write_authority(folder)
-        self.client.whitespace_keepalive_interval = session.rng.choice((5, 30, 300))
+        self.client.whitespace_keepalive_interval = self.rng.choice((5, 30, 300))
         for plugin in ("xep_0030", "xep_0045", "xep_0199", "xep_0085", "xep_0184"):
             self.client.register_plugin(plugin)
         self.heard = 0
@@ -168,8 +171,7 @@ async def act(session: Session) -> None:
     with home() as folder:
         users = [User(session, folder) for _ in range(people)]
         try:
-            for user in users:
-                await user.login(how)
+            await asyncio.gather(*(user.login(how) for user in users))
             await deeds[variant.partition("-")[0]](session, users)
         except TimeoutError as error:
             raise PeerError("a message did not arrive") from error
