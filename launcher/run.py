@@ -217,7 +217,7 @@ class _Experiment:
         begin, begin_ns = time.monotonic(), time.time_ns()
         try:
             while (now_s := time.monotonic() - begin) < total_s and not sessions.done:
-                links.advance(now_s)
+                links.advance(now_s * self._options.time_scale)
                 sessions.advance(now_s)
                 servers.check()
                 captures.check()

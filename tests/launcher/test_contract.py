@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from launcher.activities import catalogue
-from tests.launcher.contract import Contract, faults, played
+from tests.launcher.contract import Contract, faults, played_all
 
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 NETNS = pytest.param("netns", marks=pytest.mark.lab)
@@ -21,15 +21,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=[NETNS, DOCKER])
-def contract(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Contract:
+def contracts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, Contract]]:
     folder: Path = tmp_path_factory.mktemp(request.param)
     names = [name for name in KINDS if request.param in catalogue()[name].backends]
-    return played(names, backend=request.param, folder=folder)
+    return request.param, played_all(names, backend=request.param, folder=folder)
 
 
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kind_does_what_it_says(contract: Contract, name: str) -> None:
-    if contract.backend not in catalogue()[name].backends:
-        pytest.skip(f"{name} does not run on {contract.backend}")
-    assert faults(contract, name) == []
+def test_a_kind_does_what_it_says(contracts: tuple[str, dict[str, Contract]], name: str) -> None:
+    backend, played = contracts
+    if name not in played:
+        pytest.skip(f"{name} does not run on {backend}")
+    assert faults(played[name], name) == []
