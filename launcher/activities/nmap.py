@@ -55,6 +55,5 @@ KIND = ActivityKind(
         "version": "tcp.flags == 0x002",
         "os": "tcp.flags == 0x002",
     },
-    untracked=("fin", "xmas", "null"),
     needs=(Need("nmap", command="nmap"),),
 )

@@ -30,19 +30,20 @@ async def _ours(session: Session) -> None:
     async def hold(number: int) -> None:
         began = time.monotonic()
         await asyncio.sleep(number / float(session.params["rate_s"]))
-        _, writer = await common_net.connect(session, session.port)
         try:
-            writer.write(
-                f"GET /{word(session.rng)} HTTP/1.1\r\nHost: {word(session.rng)}\r\n".encode()
-            )
+            _, writer = await common_net.connect(session, session.port)
+        except FAILURES:
+            return  # the server has had enough of us
+        try:
+            host = word(session.rng)
+            writer.write(f"GET /{word(session.rng)} HTTP/1.1\r\nHost: {host}\r\n".encode())
             began = time.monotonic()
-            while await session.sleep(
-                session.rng.uniform(0.5, 1.5) * float(session.params["gap_s"])
-            ):
+            gap_s = float(session.params["gap_s"])
+            while await session.sleep(session.rng.uniform(0.5, 1.5) * gap_s):
                 writer.write(f"X-{word(session.rng)}: {word(session.rng)}\r\n".encode())
                 await writer.drain()
         except FAILURES:
-            return  # the server had enough of it
+            return
         finally:
             held.append(time.monotonic() - began)
             await common_net.disconnect(writer, session.rng)
