@@ -173,9 +173,9 @@ def processes(folder: Path) -> list[tuple[int, str]]:
 def traces(folder: Path) -> list[str]:
     """Everything that labs of this state directory still have on this machine."""
     ids = {path.stem for path in (state_directory() / "labs").glob("*")}
-    mine = ((state_directory() / "labs").exists() and _mark()) or "none"
-    names = [name for name in namespaces.names("gsta-") if name.split("-")[1].startswith(mine)]
-    groups = [lab for lab in cgroups.leftovers() if lab.startswith(mine)]
+    mine = f"gsta-{_mark()}"  # what the names of all of them begin with
+    names = namespaces.names(mine)
+    groups = [lab for lab in cgroups.leftovers() if f"gsta-{lab}".startswith(mine)]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if mine in line]
     running = [line for _, line in processes(folder)]
     return [*sorted(ids), *names, *groups, *mounts, *running]
