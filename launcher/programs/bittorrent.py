@@ -171,8 +171,6 @@ def _leech(user: User, link: Any, name: str, file: Path) -> None:
         bytes=int(status.total_payload_download),
         uploaded_bytes=int(status.total_payload_upload),
     )
-    if not status.total_download:
-        raise PeerError("no peer had anything")
 
 
 def _aria2(user: User, name: str, file: Path) -> None:
