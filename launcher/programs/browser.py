@@ -33,7 +33,7 @@ def act(session: Session) -> None:
 def _options(session: Session) -> list[str]:
     """This user's window, language, and habits."""
     rng = session.rng
-    width, height = rng.choice(((1_280, 720), (1_920, 1_080), (1_366, 768), (412, 915)))
+    width, height = rng.choice(((1_280, 720), (1_366, 768), (1_024, 768), (412, 915)))
     options = [f"--window-size={width},{height}", f"--lang={rng.choice(LANGUAGES)}"]
     if not session.params.get("http2", True):
         options.append("--disable-http2")

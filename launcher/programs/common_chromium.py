@@ -17,6 +17,7 @@ from common_tool import end_others
 
 READ = 65_536
 START_S = 20.0
+CACHE_BYTES = 6_000_000
 OFF = (
     "AutofillServerCommunication",
     "CertificateTransparencyComponentUpdater",
@@ -24,6 +25,7 @@ OFF = (
     "InterestFeedContentSuggestions",
     "MediaRouter",
     "OptimizationHints",
+    "SpareRendererForSitePerProcess",
     "Translate",
 )
 # What would speak of its own accord is off: a lab's browser only goes where its user goes.
@@ -33,9 +35,9 @@ ALONE = (
     "--no-zygote",
     "--disable-gpu",
     "--disable-software-rasterizer",
+    "--disable-site-isolation-trials",
     "--in-process-gpu",
     "--renderer-process-limit=1",
-    "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-default-apps",
@@ -93,8 +95,12 @@ class Browser:
         raise PeerError(f"chromium does not answer {method}")
 
     def open_page(self) -> None:
-        """Have a page, and hear of what it loads."""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        """Take the page it begins with, and hear of what it loads."""
+        targets = self.ask("Target.getTargets")["targetInfos"]
+        pages = [one["targetId"] for one in targets if one["type"] == "page"]
+        target = (
+            pages[0] if pages else self.ask("Target.createTarget", url="about:blank")["targetId"]
+        )
         attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
         self._page = attached["sessionId"]
         for name in ("Page", "Network"):
@@ -151,6 +157,7 @@ def browser(folder: Path, address: str, options: Sequence[str]) -> Iterator[Brow
     source, to_write = os.pipe()
     command = ["chromium", *ALONE, f"--host-resolver-rules=MAP * {address}", *options]
     command += [f"--user-data-dir={folder}/profile", f"--disk-cache-dir={folder}/cache"]
+    command += [f"--disk-cache-size={CACHE_BYTES}"]  # a container has little room
     # The pipe's ends are its files 3 and 4, whatever they were here.
     shell = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *command]
     process = subprocess.Popen(

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from common import PeerError
 
-SIZES = ((320, 180), (416, 234), (480, 270), (640, 360))
+SIZES = ((256, 144), (320, 180), (416, 234), (480, 270))
 
 
 def source(rng: random.Random, seconds: float) -> list[str]:
     """ffmpeg's input: a moving test picture with more or less noise, and tones."""
     width, height = rng.choice(SIZES)
-    picture = rng.choice(("testsrc2", "testsrc", "smptebars", "mandelbrot"))
-    rate = rng.choice((12, 15, 20, 25))
+    picture = rng.choice(("testsrc2", "testsrc", "smptebars", "pal75bars"))
+    rate = rng.choice((10, 12, 15, 20))
     grain = rng.choice((0, 4, 8, 14))
     filters = f"{picture}=size={width}x{height}:rate={rate},noise=alls={grain}:allf=t"
     sound = f"sine=frequency={rng.randint(100, 900)}:sample_rate=44100"

@@ -17,7 +17,7 @@ from common_tls import client_context, server_name
 from common_tool import home, run_tool, time_left_s
 
 TITLES = 2
-TITLE_S = 30.0
+TITLE_S = 24.0
 RATES_KBIT = ((150, 400, 900), (120, 300, 700, 1_400))
 CONTENT = "types { application/dash+xml mpd; video/iso.segment m4s; video/mp4 mp4; }"
 

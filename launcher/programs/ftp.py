@@ -190,7 +190,7 @@ def _lftp(user: User, *, upload: bool) -> None:
             kinds = " ".join(f"-I '*.{kind}'" for kind in rng.sample(_KINDS, rng.randint(1, 3)))
             what = f"mirror {kinds} / {user.folder}/down-{action}"
         ran = run_tool(
-            user.session, ["lftp", "-c", "; ".join([*start, what, "bye"])], user.folder, fine=(0,)
+            user.session, ["lftp", "-c", "; ".join([*start, what, "bye"])], user.folder, fine=(0, 1)
         )
         moved = sum(p.stat().st_size for p in user.folder.rglob("*-*/**/*") if p.is_file())
         emit("mirror", bytes=moved, upload=upload, late=ran.late)

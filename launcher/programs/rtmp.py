@@ -11,7 +11,7 @@ from common import Service, Session, emit, heavy, main, word
 from common_tool import home, run_tool, time_left_s
 
 CLIPS, CHANNELS = 3, 2
-CLIP_S = 20.0
+CLIP_S = 15.0
 MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
 
 _RTMP = """

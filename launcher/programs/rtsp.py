@@ -21,7 +21,7 @@ from common_rtsp import CLOCK_HZ, PAYLOAD_TYPE, Message, cut, read
 from common_tool import home, run_tool, time_left_s
 
 CAMERAS = 4
-CLIP_S = 16.0
+CLIP_S = 12.0
 REPORT_S = 2.0
 Clip = list[tuple[float, bytes]]
 Send = Callable[[bytes], Awaitable[None]]
