@@ -11,6 +11,7 @@ import random
 import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, word
@@ -36,9 +37,11 @@ async def serve(service: Service) -> None:
 
 def _announce(service: Service) -> None:
     zeroconf = _member(service.address)
-    for number in range(THINGS):
-        kind = f"{TYPES[number % len(TYPES)]}._tcp.local."
-        zeroconf.register_service(_thing(service.rng, kind, service.host, service.address))
+    kinds = [f"{TYPES[number % len(TYPES)]}._tcp.local." for number in range(THINGS)]
+    things = [_thing(service.rng, kind, service.host, service.address) for kind in kinds]
+    # Each takes most of a second: whether its name is free is asked three times.
+    with ThreadPoolExecutor(THINGS) as pool:
+        list(pool.map(zeroconf.register_service, things))
 
 
 def _member(address: str) -> Any:
