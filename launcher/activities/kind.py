@@ -86,8 +86,8 @@ class ActivityKind(Generic[ParamsT]):
     tunnels
         Whether it carries another activity, which a topology names with ``inside``.
     untracked
-        Variants that send Ethernet frames themselves, so that the kernel sees no flow of them: their
-        evidence is the time the session ran (`launcher.records.WindowRecord`).
+        Variants that send Ethernet frames themselves, so that the kernel sees no flow of them:
+        their evidence is the time the session ran (`launcher.records.WindowRecord`).
     needs
         What its client uses.
     rules_network
