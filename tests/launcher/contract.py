@@ -30,8 +30,8 @@ from launcher.rundir import read_evidence, read_journal
 from topologies import load_topology
 
 AT_ONCE: Final = 18
-SPREAD_S: Final = 1.0  # between kinds: a small machine starts one after the other
-SESSION_S: Final = 8.0
+SPREAD_S: Final = 1.5  # between kinds: a small machine starts one after the other
+SESSION_S: Final = 12.0
 TUNNEL_S: Final = 16.0  # it has to come up first
 LAST_S: Final = 40.0
 TCP, UDP = 6, 17
