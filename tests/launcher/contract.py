@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,7 @@ class Contract:
     run_dir: Path
     names: Sequence[str]
     backend: str
+    _asked: dict[tuple[str, str], set[tuple[int, int]]] = field(default_factory=dict)
 
     @cached_property
     def _journal(self) -> list[ActivityRecord]:
@@ -102,6 +103,11 @@ class Contract:
 
     def _matching(self, name: str, wire: str) -> set[tuple[int, int]]:
         """Protocols and ports of packets on a kind's network that a display filter takes."""
+        if (name, wire) not in self._asked:
+            self._asked[name, wire] = self._ask(name, wire)
+        return self._asked[name, wire]
+
+    def _ask(self, name: str, wire: str) -> set[tuple[int, int]]:
         fields = ("ip.proto", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport")
         command = [
             "tshark",
