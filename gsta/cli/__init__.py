@@ -14,6 +14,7 @@ COMMANDS = {
     "schema": "gsta.cli.check:schema",
     "topology": "gsta.cli.topology:topology",
     "lab": "gsta.cli.lab:lab",
+    "inject": "gsta.cli.inject:inject",
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.data:tag",
     "audit": "gsta.cli.data:audit",

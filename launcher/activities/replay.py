@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, Literal, Self, get_args
@@ -34,34 +35,33 @@ class ReplayParams(Params):
     max_packets: Annotated[int, Field(ge=1, le=20_000)] = Field(
         2_000, description="of the capture's beginning"
     )
-    _talks: tuple[Conversation, ...] = PrivateAttr(default=())
+    _packed: tuple[str, str] = PrivateAttr(default=("", ""))
 
     @model_validator(mode="after")
     def _load(self, info: ValidationInfo) -> Self:
+        talks = self._talks((info.context or {}).get("folder"))
+        text = pack(talks, time_scale=self.time_scale, payload=self.payload == "keep")
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        self._packed = (f"{Path(self.file).stem or 'sample'}-{digest}", text)
+        return self
+
+    def _talks(self, folder: Path | None) -> Sequence[Conversation]:
         if not self.file:
-            self._talks = sample()
-            return self
-        file = beside(self.file, (info.context or {}).get("folder"))
+            return sample()
+        file = beside(self.file, folder)
         try:
-            self._talks = read_conversations(file, max_packets=self.max_packets).conversations
+            return read_conversations(file, max_packets=self.max_packets).conversations
         except InputError as error:
             raise fault(
                 expected="a capture with TCP or UDP in it",
                 got="; ".join(map(str, error.problems)),
                 remedy="name another file",
             ) from error
-        return self
 
     @property
-    def text(self) -> str:
-        """What both ends get of the capture."""
-        return pack(self._talks, time_scale=self.time_scale, payload=self.payload == "keep")
-
-    @property
-    def name(self) -> str:
-        """By which both ends know it."""
-        digest = hashlib.sha256(self.text.encode()).hexdigest()[:8]
-        return f"{Path(self.file).stem or 'sample'}-{digest}"
+    def packed(self) -> tuple[str, str]:
+        """By which name both ends know the capture, and what they get of it."""
+        return self._packed
 
 
 def draw(rng: Random, params: ReplayParams) -> Drawn:
@@ -69,7 +69,7 @@ def draw(rng: Random, params: ReplayParams) -> Drawn:
     variant = pick(rng, params.variants)
     return variant, {
         "variant": variant,
-        "shared": params.name,
+        "shared": params.packed[0],
         "pick": rng.randrange(1 << 16),
         "delay_s": round(rng.uniform(0.0, 0.5), 3),
     }
@@ -77,7 +77,8 @@ def draw(rng: Random, params: ReplayParams) -> Drawn:
 
 def shared(params: ReplayParams) -> dict[str, Shared]:
     """The capture as both ends get it."""
-    return {params.name: Shared(params.text, "any", None)}
+    name, text = params.packed
+    return {name: Shared(text, "any", None)}
 
 
 KIND = ActivityKind(

@@ -210,7 +210,7 @@ def _after(tails: Sequence[Sequence[Said]]) -> After:
 
 
 def _mark(talks: Sequence[Conversation], *, client: bool) -> str:
-    """The first bytes that all messages of one end share; none where there are few of them."""
+    """The first bytes that all messages of one end share; none where there are few."""
     begins = {
         p.payload[:MARK_BYTES]
         for talk in talks
@@ -218,7 +218,7 @@ def _mark(talks: Sequence[Conversation], *, client: bool) -> str:
         if p.from_client == client and len(p.payload) >= MARK_BYTES
     }
     total = sum(p.from_client == client and p.size > 0 for talk in talks for p in talk.packets)
-    if total < 10 or not begins:
+    if total < 10 or len(talks) < 2 or not begins:
         return ""
     shortest = min(begins)
     same = next(
