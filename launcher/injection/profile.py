@@ -107,7 +107,7 @@ class Marks(Model):
 class Ends(Model):
     """How TCP sessions end, as weights: who closes first, or the client resets."""
 
-    client: Annotated[float, Field(ge=0)] = 1.0
+    client: Annotated[float, Field(ge=0)] = 0.0
     server: Annotated[float, Field(ge=0)] = 0.0
     reset: Annotated[float, Field(ge=0)] = 0.0
 
@@ -131,7 +131,7 @@ class Profile(Model):
     ttl: Annotated[int, Field(ge=2, le=255)] = 64
     mss_bytes: Annotated[int, Field(ge=200, le=8_960)] = 1_460
     window_bytes: Annotated[int, Field(ge=4_096, le=4_194_304)] = 65_536
-    end: Ends = Ends()
+    end: Ends = Ends(client=1)
 
     @field_validator("opening")
     @classmethod
