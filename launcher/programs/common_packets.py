@@ -1,8 +1,9 @@
 """Packets of a capture played again: lab addresses in new IP headers, times and sizes as they were.
 
-A packet goes when it is due and those before it, of the other end, have come. The kernel, which
-knows nothing of these connections, would answer them with RST and ICMP; a socket that takes only
-packets of more hops to go than any of these has keeps it quiet.
+A packet goes when it is due and, over TCP, those before it, of the other end, have come. UDP's go by
+the clock, which began with the first: a lost one holds up nobody. The kernel, which knows nothing
+of these connections, would answer them with RST and ICMP; a socket that takes only packets of more
+hops to go than any of these has keeps it quiet.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 TCP, UDP = 6, 17
-LATE_S = 0.5  # how long to wait for a packet that is due from the other end
+LATE_S = 0.5  # how long TCP waits for a packet that is due from the other end
 SILENT = 3  # so many waits in vain end a conversation
+SILENT_S = 5.0  # over UDP: so many packets due and none heard for so long
 IP_MINTTL, MOST_HOPS = 21, 255
 Place = tuple[str, int]
 
@@ -186,41 +188,51 @@ class End:
         self._came = asyncio.Event()
         self.sent = self.received = self.missed = 0
         self.ended = False
+        self._awaited = self._due_then = self._waits = 0
+        self._heard_s = asyncio.get_running_loop().time()
 
     def heard(self) -> None:
         """One more packet of the other end has come."""
         self.received += 1
+        self._heard_s, self._due_then = asyncio.get_running_loop().time(), self._awaited
         self._came.set()
 
     async def play(self) -> dict[str, Any]:
         """Send this end's packets, each in its time; what came of it."""
         loop = asyncio.get_running_loop()
-        begin_s, awaited, silent = loop.time(), 0, 0
+        begin_s = loop.time()
         ttl = self._talk.ttl[0 if self._client else 1]
         for packet in self._talk.packets:
             if packet.from_client != self._client:
-                awaited += 1
+                self._awaited += 1
                 continue
             await asyncio.sleep(begin_s + packet.at_s - loop.time())
-            silent = 0 if await self._all(awaited) else silent + 1
-            if silent == SILENT:
+            if not await self._there():
                 break
             identity = self._talk.identity if self._client else 0
             raw = crafted(packet, self._talk.protocol, self._own, self._far,
                           ttl=ttl, identity=identity)  # fmt: skip
             self._wire.send(raw, self._far[0])
             self.sent += 1
-        await self._all(awaited)
+        await self._all()
         self.ended = True
         return {"sent": self.sent, "received": self.received, "missed": self.missed}
 
-    async def _all(self, awaited: int) -> bool:
-        """Wait until so many packets have come; False if they do not."""
-        while self.received + self.missed < awaited:
+    async def _there(self) -> bool:
+        """Wait for the other end, over TCP; False if it seems to have gone."""
+        if self._talk.protocol == TCP:
+            self._waits = 0 if await self._all() else self._waits + 1
+            return self._waits < SILENT
+        quiet_s = asyncio.get_running_loop().time() - self._heard_s
+        return self._awaited - self._due_then < SILENT or quiet_s < SILENT_S
+
+    async def _all(self) -> bool:
+        """Wait until all packets that are due have come; False if they do not."""
+        while self.received + self.missed < self._awaited:
             self._came.clear()
             try:
                 await asyncio.wait_for(self._came.wait(), LATE_S)
             except TimeoutError:
-                self.missed = awaited - self.received
+                self.missed = self._awaited - self.received
                 return False
         return True
