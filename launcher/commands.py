@@ -31,6 +31,7 @@ def service_command(service: ServicePlan) -> Command:
         "address": service.endpoint.address,
         "ports": service.endpoint.ports,
         "params": service.params,
+        "shared": {name: item._asdict() for name, item in service.shared.items()},
     }
     kind = services().get(service.kind)
     return Command(
@@ -51,6 +52,8 @@ def session_command(session: SessionPlan) -> Command:
         "think_time": session.think_time,
         "duration_s": session.duration_s,
     }
+    if session.shared:
+        arguments["shared"] = session.shared
     if session.inside is not None:
         inside = session.inside
         arguments["inside"] = {

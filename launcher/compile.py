@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from launcher import routing
-from launcher.activities import ActivityKind, ServiceKind, catalogue, services
+from launcher import routing, sharing
+from launcher.activities import ActivityKind, ServiceKind, Shared, catalogue, services
 from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
 from launcher.drafts import Draft, Drafts
@@ -60,6 +60,7 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
             params=checked.service_params[name].model_dump(mode="json"),
             seed=derive_seed(seed, "service", name),
             owner=FIRST_OWNER + number,
+            shared=checked.sharing.of_service(name),
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
@@ -82,7 +83,14 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         lab,
         planned_services,
         tuple(
-            _session(draft, number, first + number, _targets(draft, endpoints), inside(draft))
+            _session(
+                draft,
+                number,
+                first + number,
+                _targets(draft, endpoints),
+                inside(draft),
+                shared=checked.sharing.of_session(draft.name, draft.params),
+            )
             for number, draft in enumerate(sessions)
         ),
     )
@@ -115,6 +123,8 @@ class _Checked:
             self._activity(name, activity)
         self._problems += inside_problems(document, self.kinds, self.service_kinds)
         self._problems += port_clashes(document)
+        self.sharing = sharing.Sharing(document, self.kinds, self.activity_params)
+        self._problems += self.sharing.problems()
         self.problems = tuple(self._problems)
 
     def _service(self, name: str, service: Service) -> None:
@@ -199,8 +209,11 @@ def _session(
     owner: int,
     peers: tuple[Endpoint, ...],
     inside: InsidePlan | None,
+    *,
+    shared: Shared | None,
 ) -> SessionPlan:
     activity = draft.activity
+    peers = tuple(sharing.target(peer, shared) for peer in peers)
     return SessionPlan(
         id=f"a{number:05d}",
         name=draft.name,
@@ -217,6 +230,7 @@ def _session(
         owner=owner,
         inside=inside,
         phase=draft.phase,
+        shared=shared.text if shared else "",
     )
 
 

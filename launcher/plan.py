@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from typing import Any, Literal
 
-from launcher.activities.kind import Need
+from launcher.activities.kind import Need, Shared
 from topologies import Impairments, Limits
 from topologies.addresses import Address, Prefix, Version
 from topologies.routers import Action
@@ -196,6 +196,7 @@ class ServicePlan:
     params: dict[str, Any]
     seed: int
     owner: int
+    shared: dict[str, Shared] = field(default_factory=dict)  # with the sessions that talk to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ class SessionPlan:
     owner: int
     inside: InsidePlan | None = None
     phase: int | None = None  # with a target: begins when that phase's pace asks for it
+    shared: str = ""  # with its service
 
 
 @dataclass(frozen=True, slots=True)

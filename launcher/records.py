@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from launcher.activities.kind import Origin
+
 RUN_FORMAT = 1
 
 
@@ -105,6 +107,7 @@ class ActivityRecord(Record):
     exit_code: int | None
     effect: dict[str, Any] | None = Field(description="what an attack achieved; null for the rest")
     inside: InsideRecord | None = Field(None, description="of a tunnel: what it carried")
+    origin: Origin = Field("real", description="or synthetic, from a profile, or replayed")
 
 
 class ServiceRecord(Record):

@@ -164,6 +164,7 @@ class Sessions:
                 exit_code=code,
                 effect=self._effect(session),
                 inside=_inside(session),
+                origin=catalogue()[session.kind].origin,
             )
         )
         if session.variant in catalogue()[session.kind].untracked:

@@ -33,6 +33,7 @@ LABELS: Final = pa.schema(
         pa.field("malicious", pa.bool_()),
         pa.field("effect", pa.string()),
         pa.field("activity_id", pa.string()),
+        pa.field("origin", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("oracle", pa.string()),
@@ -203,6 +204,7 @@ class _Writer:
         self._malicious = pa.array([label.malicious for label in labels] + [None, None])
         self._rules = pa.array([rule.id for rule in book.rules], type=pa.string())
         self._ids = pa.array([a.id for a in targets.activities], type=pa.string())
+        self._origins = pa.array([a.origin for a in targets.activities], type=pa.string())
         self._effects = pa.array([effect_of(a) for a in targets.activities], type=pa.string())
         self._reasons: dict[int, str] = {}
 
@@ -222,6 +224,7 @@ class _Writer:
                 self._malicious.take(place),
                 self._effects.take(activity),
                 self._ids.take(activity),
+                self._origins.take(activity),
                 self._rules.take(pa.array(decisions.rule, mask=nobody)),
                 self._reason(decisions, near),
                 pa.nulls(len(flows), pa.string()),

@@ -129,9 +129,12 @@ def validate(source: Source, model: type[ModelT]) -> Document[ModelT]:
 def validate_part(
     source: Source, location: Location, model: type[ModelT], values: object
 ) -> ModelT | tuple[Problem, ...]:
-    """Validate what stands at ``location`` against a model that only a later stage knows."""
+    """Validate what stands at ``location`` against a model that only a later stage knows.
+
+    Its validators find the document's folder in their context, as ``folder``.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context={"folder": Path(source.file).parent})
     except ValidationError as error:
         return _problems(source, model, location, error)
 

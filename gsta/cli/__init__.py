@@ -18,6 +18,7 @@ COMMANDS = {
     "topology": "gsta.cli.topology:topology",
     "activity": "gsta.cli.activity:activity",
     "lab": "gsta.cli.lab:lab",
+    "inject": "gsta.cli.inject:inject",
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.data:tag",
     "audit": "gsta.cli.data:audit",

@@ -25,7 +25,10 @@ Category = Literal[
     "tunnel",
     "cryptomining",
     "attack",
+    "injected",
 ]
+Origin = Literal["real", "synthetic", "replayed"]
+"""Whose traffic it is: of a real program, drawn from a profile, or taken from a capture."""
 BackendName = Literal["netns", "docker"]
 Protocol = Literal["tcp", "udp", "any"]
 Value = str | int | float | bool | None | list[str]
@@ -46,6 +49,17 @@ class Need(NamedTuple):
     module: str = ""
     file: str = ""
     device: str = ""
+
+
+class Shared(NamedTuple):
+    """What a session and its service both know beforehand, too much for the journal.
+
+    ``port`` None: the session may use any port of the service's host.
+    """
+
+    text: str
+    protocol: Protocol
+    port: int | None
 
 
 class Params(BaseModel):
@@ -94,6 +108,10 @@ class ActivityKind(Generic[ParamsT]):
         Whether its client makes interfaces, and so needs rights over its host's network.
     backends
         Where it runs.
+    origin
+        Whose traffic it is, which the labels of its flows say.
+    shared
+        What sessions share with their service, by the names that ``draw`` gives as ``shared``.
     """
 
     kind: str
@@ -114,6 +132,8 @@ class ActivityKind(Generic[ParamsT]):
     needs: tuple[Need, ...] = ()
     rules_network: bool = False
     backends: tuple[BackendName, ...] = ("netns", "docker")
+    origin: Origin = "real"
+    shared: Callable[[ParamsT], Mapping[str, Shared]] | None = None
 
     def wire_filter(self, variant: str) -> str:
         """The tshark display filter of a variant."""

@@ -69,6 +69,7 @@ class Service:
         self.address: str = config["address"]
         self.ports: list[int] = list(config["ports"])
         self.params: dict[str, Any] = config.get("params") or {}
+        self.shared: dict[str, dict[str, Any]] = config.get("shared") or {}
         self.stopping = False
         self._at_end: list[Callable[[], object]] = []
 
@@ -92,6 +93,7 @@ class Session:
         self.think: dict[str, Any] = config.get("think_time") or {"distribution": "constant"}
         self.duration_s = float(config["duration_s"])
         self.inside: dict[str, Any] | None = config.get("inside")
+        self.shared: str = config.get("shared") or ""
         self.stopped = False
         self._end = time.monotonic() + self.duration_s
 
