@@ -47,8 +47,9 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
     if checked.problems:
         raise InputError(checked.problems)
     topology = document.model
-    lab = replace(lab_plan(topology), seed=derive_seed(seed, "impairments"))
-    lab = replace(lab, needs=_needs(topology, checked, lab))
+    lab = lab_plan(topology)
+    needs = _needs(topology, checked, lab)
+    lab = replace(lab, needs=needs, seed=derive_seed(seed, "impairments"))
     endpoints = service_endpoints(topology, lab)
     serving = tuple(
         ServicePlan(
@@ -72,13 +73,6 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         raise InputError(_too_many(document, len(sessions)))
     first = FIRST_OWNER + len(planned_services) + 1
 
-    def inside(draft: Draft) -> InsidePlan | None:
-        carried = draft.activity.inside
-        kind = checked.kinds[carried.kind] if carried else None
-        params = checked.inside_params.get(draft.name)
-        seed_inside = derive_seed(draft.seed, "inside")
-        return plan_inside(draft.activity, kind, params, endpoints, seed_inside)
-
     return RunPlan(
         lab,
         planned_services,
@@ -88,12 +82,19 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
                 number,
                 first + number,
                 _targets(draft, endpoints),
-                inside(draft),
+                _inside(draft, checked, endpoints),
                 shared=checked.sharing.of_session(draft.name, draft.params),
             )
             for number, draft in enumerate(sessions)
         ),
     )
+
+
+def _inside(draft: Draft, checked: _Checked, endpoints: dict[str, Endpoint]) -> InsidePlan | None:
+    carried = draft.activity.inside
+    kind = checked.kinds[carried.kind] if carried else None
+    params = checked.inside_params.get(draft.name)
+    return plan_inside(draft.activity, kind, params, endpoints, derive_seed(draft.seed, "inside"))
 
 
 def _needs(topology: Topology, checked: _Checked, lab: LabPlan) -> tuple[Need, ...]:
