@@ -1,9 +1,9 @@
 """Packets of a capture played again: lab addresses in new IP headers, times and sizes as they were.
 
-A packet goes when it is due and, over TCP, those before it, of the other end, have come. UDP's go by
-the clock, which began with the first: a lost one holds up nobody. The kernel, which knows nothing
-of these connections, would answer them with RST and ICMP; a socket that takes only packets of more
-hops to go than any of these has keeps it quiet.
+A packet goes when it is due and, over TCP, those before it, of the other end, have come. UDP's go
+by the clock, which began with the first: a lost one holds up nobody. The kernel, which knows
+nothing of these connections, would answer them with RST and ICMP; a socket that takes only packets
+of more hops to go than any of these has keeps it quiet.
 """
 
 from __future__ import annotations

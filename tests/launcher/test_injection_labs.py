@@ -18,6 +18,9 @@ from topologies import load_topology
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
+# Without addresses scapy would ask the network for them.
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
 PROFILE = """\
 name: greeter
 transport: tcp
@@ -42,7 +45,7 @@ def _user_capture(file: Path) -> None:
     def stream(ends: tuple[str, str], flags: str, seq: int, ack: int, size: int = 0) -> Ether:
         ports = (51_000, 8_443) if ends == up else (8_443, 51_000)
         head = TCP(sport=ports[0], dport=ports[1], flags=flags, seq=seq, ack=ack, window=64_000)
-        packet = Ether() / IP(src=ends[0], dst=ends[1], ttl=77) / head
+        packet = ETHER / IP(src=ends[0], dst=ends[1], ttl=77) / head
         return packet / Raw(b"secret".ljust(size)) if size else packet
 
     frames = [
@@ -60,7 +63,7 @@ def _user_capture(file: Path) -> None:
     for number in range(6):
         ends, ports = (down, (6_001, 6_000)) if number % 2 else (up, (6_000, 6_001))
         head = IP(src=ends[0], dst=ends[1]) / UDP(sport=ports[0], dport=ports[1])
-        frames.append(Ether() / head / Raw(b"secret".ljust(100 + number)))
+        frames.append(ETHER / head / Raw(b"secret".ljust(100 + number)))
     for number, frame in enumerate(frames):
         frame.time = 1_000 + 0.03 * number
     wrpcap(str(file), frames)
