@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import yaml
 
 from gsta.cli.common import format_option, next_step, print_records
+from launcher.addressing import lab_plan
+from launcher.containerlab import to_containerlab
 from topologies import Topology, library, load_topology
 from topologies.drawing import draw
 from topologies.files import write_text
@@ -72,6 +75,31 @@ def generate_topology(*, hosts: int, seed: int, out: Path) -> None:
     write_text(out, text)
     click.echo(out)
     next_step(f"gsta lab graph {out}")
+
+
+@topology.command("export")
+@click.argument("name", metavar="TOPOLOGY")
+@click.option("--to", type=click.Choice(["containerlab"]), required=True, help="What reads it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=STDOUT,
+    show_default=True,
+    help="File to write; - is stdout.",
+)
+def export(name: str, *, to: str, out: Path) -> None:  # noqa: ARG001 - there is one so far
+    """Export the networks and machines of TOPOLOGY for another tool; what happens there is its own.
+
+    Hosts have the images of the docker back end: run the topology there once to have them built.
+    """
+    document = load_topology(name)
+    text = yaml.safe_dump(to_containerlab(document, lab_plan(document.model)), sort_keys=False)
+    if out == STDOUT:
+        click.echo(text, nl=False)
+        return
+    write_text(out, text)
+    click.echo(out)
+    next_step(f"containerlab deploy --topo {out}")
 
 
 @click.command()
