@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from random import Random
 from typing import Any, Final
 
@@ -131,7 +132,7 @@ class _Checked:
     def _service(self, name: str, service: Service) -> None:
         kind = self.service_kinds.get(service.kind)
         if kind is None:
-            self._unknown(("services", name, "kind"), service.kind, self.service_kinds)
+            self._unknown(("services", name, "kind"), "service", service.kind, self.service_kinds)
             return
         if service.port is not None and len(kind.ports) > 1:
             self._problem(
@@ -145,7 +146,7 @@ class _Checked:
     def _activity(self, name: str, activity: Activity) -> None:
         kind = self.kinds.get(activity.kind)
         if kind is None:
-            self._unknown(("activities", name, "kind"), activity.kind, self.kinds)
+            self._unknown(("activities", name, "kind"), "activity", activity.kind, self.kinds)
             return
         for index, service in enumerate(activity.services):
             spoken = self._document.model.services[service].kind
@@ -177,12 +178,13 @@ class _Checked:
         else:
             into[str(location[1])] = outcome
 
-    def _unknown(self, location: Location, got: str, known: Iterable[str]) -> None:
+    def _unknown(self, location: Location, what: str, got: str, known: Iterable[str]) -> None:
+        alike = " or ".join(f"'{name}'" for name in get_close_matches(got, sorted(known)))
         self._problem(
             location,
-            expected=f"one of {', '.join(sorted(known))}",
+            expected=f"a kind of {what}",
             got=f"'{got}'",
-            remedy="choose a kind of the catalogue",
+            remedy=f"{f'did you mean {alike}? ' if alike else ''}gsta activity list has all",
         )
 
     def _problem(self, location: Location, *, expected: str, got: str, remedy: str) -> None:

@@ -127,3 +127,10 @@ def test_what_is_no_tunnel_carries_nothing() -> None:
     text = text.replace("INSIDE", "{kind: shop, services: [www]}")
     with pytest.raises(InputError, match="shop is no tunnel"):
         compile_run(validate(parse_yaml(text, file="t.yaml"), Topology), seed=1)
+
+
+def test_a_kind_that_is_misspelt_is_told_its_name() -> None:
+    text = WRONG.replace("teapot", "postgrs").replace("juggling", "web-scann")
+    with pytest.raises(InputError, match="did you mean 'postgres'") as caught:
+        compile_run(validate(parse_yaml(text, file="wrong.yaml"), Topology), seed=1)
+    assert any("did you mean 'web-scan'" in problem.remedy for problem in caught.value.problems)
