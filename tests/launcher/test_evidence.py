@@ -50,7 +50,7 @@ def test_both_signs_agree_and_every_flow_has_an_end(tmp_path: Path) -> None:
 def test_what_sends_frames_itself_has_a_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sending = {name: replace(kind, sends_frames=True) for name, kind in catalogue().items()}
+    sending = {name: replace(kind, untracked=kind.variants) for name, kind in catalogue().items()}
     monkeypatch.setattr(sessions, "catalogue", lambda: sending)
     out = run(tmp_path)
     windows = [json.loads(line) for line in (out / WINDOWS).read_text().splitlines()]
