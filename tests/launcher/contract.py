@@ -29,7 +29,7 @@ from launcher.records import ActivityRecord
 from launcher.rundir import read_evidence, read_journal
 from topologies import load_topology
 
-AT_ONCE: Final = {"netns": 18, "docker": 33}  # of containers more: each part has an image to build
+AT_ONCE: Final = 18
 SPREAD_S: Final = 1.5  # between kinds: a small machine starts one after the other
 SESSION_S: Final = 12.0
 TUNNEL_S: Final = 16.0  # it has to come up first
@@ -143,9 +143,9 @@ def played(names: Sequence[str], *, backend: str, folder: Path) -> Contract:
 
 def played_all(names: Sequence[str], *, backend: str, folder: Path) -> dict[str, Contract]:
     """As `played`, some kinds at a time: their servers need memory and a processor, too."""
-    found, most = {}, AT_ONCE[backend]
-    for begin in range(0, len(names), most):
-        some = names[begin : begin + most]
+    found = {}
+    for begin in range(0, len(names), AT_ONCE):
+        some = names[begin : begin + AT_ONCE]
         part = folder / f"{begin}"
         part.mkdir()
         found |= dict.fromkeys(some, played(some, backend=backend, folder=part))

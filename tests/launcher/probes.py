@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,12 @@ from launcher import namespaces
 from launcher.addressing import lab_plan
 from launcher.docker import DockerBackend
 from launcher.labs import Lab
+from launcher.losses import Losses
 from launcher.netns import NetnsBackend
-from launcher.plan import LabPlan
+from launcher.plan import LabPlan, ServicePlan
+from launcher.routing import NEED
+from launcher.rundir import JOURNAL, LineWriter
+from launcher.servers import Servers
 from topologies import Topology
 
 ANSWER_S = 10.0
@@ -82,6 +86,20 @@ class Up:
             return "unreachable"
         return "answer"
 
+    @contextmanager
+    def serving(self, services: Sequence[ServicePlan]) -> Iterator[Servers]:
+        """Servers of the lab, started; their records go into the journal of its run directory."""
+        self.run_dir.mkdir(exist_ok=True)
+        with LineWriter(self.run_dir / JOURNAL) as journal:
+            yield Servers(
+                self.backend,
+                self.run_dir,
+                services,
+                journal=journal,
+                containers={node.name: node.name for node in self.plan.nodes},
+                losses=Losses(),
+            )
+
     def transfer(self, client: str, server: str, address: str, size: int) -> None:
         """Send ``size`` bytes over TCP; returns when all have arrived."""
         with self.listener(server, address) as listener:
@@ -106,6 +124,8 @@ def up(topology: Topology, *, kind: Literal["netns", "docker"] = "netns") -> Ite
         with Lab.create(backend=kind, run_dir=run_dir) as lab:
             backend = NetnsBackend(lab) if kind == "netns" else DockerBackend(lab)
             plan = lab_plan(topology)
+            if any(node.routing for node in plan.nodes):
+                plan = replace(plan, needs=(NEED,))
             try:
                 backend.up(plan, run_dir)
                 yield Up(backend, plan, lab.id, run_dir)

@@ -9,7 +9,6 @@ import pytest
 from launcher import namespaces, remains
 from launcher.compile import compile_run
 from launcher.plan import RunPlan
-from launcher.servers import Servers
 from tests.launcher.probes import Up, up
 from topologies import Topology, library, load_topology
 
@@ -39,7 +38,7 @@ def test_a_topology_keeps_its_promises(name: str) -> None:
     with ExitStack() as stack:
         lab = stack.enter_context(up(document.model))
         daemons = [service for service in plan.services if service.kind == "routing"]
-        Servers(lab.backend, lab.run_dir, daemons).await_ready()
+        stack.enter_context(lab.serving(daemons)).await_ready()
         _listen(lab, plan, stack)
         for client, address, port in _wanted(document.model, plan):
             lab.dial(client, address, port).close()

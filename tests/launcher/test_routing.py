@@ -16,8 +16,7 @@ from launcher.backend import FlowEvent
 from launcher.compile import compile_run
 from launcher.plan import LabPlan, ServicePlan
 from launcher.run import run_experiment
-from launcher.rundir import EVIDENCE, JOURNAL, LineWriter
-from launcher.servers import Servers
+from launcher.rundir import EVIDENCE, JOURNAL
 from tests.launcher.probes import Up, up
 from topologies import Topology, load_topology
 from topologies.document import Document, Source
@@ -123,20 +122,21 @@ def test_every_route_comes_by_itself_and_every_flow_of_it_has_an_owner(
     events: list[FlowEvent] = []
     with up(TOPOLOGY, kind=kind) as lab:
         watch = lab.backend.watch(events.append)
-        running = Servers(lab.backend, lab.run_dir, daemons(lab))
-        running.await_ready()
-        lab.transfer("client", "server", lab.address("server"), 100_000)
-        lab.transfer("client", "server6", lab.address("server6", 6), 100_000)
-        lab.transfer("server", "client", lab.address("client"), 100_000)
-        with LineWriter(tmp_path / JOURNAL) as journal:
-            running.stop(journal, {node.name: node.name for node in lab.plan.nodes})
+        with lab.serving(daemons(lab)) as running:
+            running.await_ready()
+            lab.transfer("client", "server", lab.address("server"), 100_000)
+            lab.transfer("client", "server6", lab.address("server6", 6), 100_000)
+            lab.transfer("server", "client", lab.address("client"), 100_000)
+            running.stop()
         assert watch.stop() == 0
-    records = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
+        written = (lab.run_dir / JOURNAL).read_text()
+    records = [json.loads(line) for line in written.splitlines()]
     assert {(r["kind"], r["host"], r["outcome"]) for r in records} == {
         ("routing", host, "ok") for host in ("core", "edge", "old", "new")
     }
     owners = {record["owner"]: record["host"] for record in records}
-    assert all(owners.get(event.owner) == event.host for event in events)
+    opened = [event for event in events if event.what == "opened"]
+    assert all(owners.get(event.owner) == event.host for event in opened), opened
     bgp, ospf = 6, 89
     assert {(event.host, event.protocol) for event in events} >= {("core", ospf), ("edge", ospf)}
     assert bgp in {event.protocol for event in events}
@@ -147,9 +147,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "READY_TIMEOUT_S", 2.0)
     with up(TOPOLOGY) as lab:
         # Only one of the four begins to speak.
-        alone = Servers(lab.backend, lab.run_dir, [s for s in daemons(lab) if s.host == "old"])
-        with pytest.raises(
-            LabError, match=r"'routing-old'.*no route to inner \(198\.18\.1\.0/24\)"
+        old = [service for service in daemons(lab) if service.host == "old"]
+        with (
+            lab.serving(old) as alone,
+            pytest.raises(LabError, match=r"'routing-old'.*no route to inner \(198\.18\.1\.0/24\)"),
         ):
             alone.await_ready()
 
@@ -159,8 +160,10 @@ def test_a_daemon_that_cannot_read_its_configuration_is_an_error() -> None:
     with up(TOPOLOGY) as lab:
         first = daemons(lab)[0]
         broken = replace(first, params={**first.params, "configuration": "nonsense"})
-        running = Servers(lab.backend, lab.run_dir, [broken])
-        with pytest.raises(LabError, match=f"{broken.name}' on host 'core' did not start"):
+        with (
+            lab.serving([broken]) as running,
+            pytest.raises(LabError, match=f"{broken.name}' on host 'core' did not start"),
+        ):
             running.await_ready()
 
 
