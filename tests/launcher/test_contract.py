@@ -1,8 +1,10 @@
 """One contract for every kind of activity: played in a lab of two hosts, and looked at on the wire.
 
-All kinds run on namespaces, every second one in containers, where images take minutes to build
-(``python -m tests.launcher.contract`` plays all on both). Every variant runs once as a user's session against the real service, by the back end itself. Then
+Every variant runs once as a user's session against the real service, by the back end itself. Then
 the journal says that it went well, the evidence who owns its flows, and tshark what was spoken.
+
+All kinds are played on namespaces. In containers, where images take minutes to build, it is every
+second one; ``python -m tests.launcher.contract`` plays all on both.
 """
 
 from __future__ import annotations
