@@ -46,7 +46,8 @@ class MeterConfig:
         ``outer``: a tunnelled packet belongs to the flow between the tunnel's ends. ``inner``: to
         the flow of the packet inside.
     semantics
-        ``gsta``: the rules in the package's docstring. ``tstat``: Tstat's, to compare with it.
+        ``gsta``: the rules in the package's docstring. ``tstat``: Tstat's, to compare with it; when
+        a flow ends depends on all others there, so one thread meters.
     sequence
         How many first packets each flow's sequences tell of, 1 to 255.
     features

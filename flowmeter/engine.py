@@ -23,7 +23,7 @@ from flowmeter.core.store import LIMITS, SPARE_SEGMENTS, Memory
 from flowmeter.core.track import advance, track
 
 FIRST_SLOTS: Final = 4096
-TAKE_FLOWS: Final = 3072  # finished flows leave in parts of about this many
+TAKE_FLOWS: Final = 8192  # finished flows leave in parts of this many, and the rest at the end
 FOREVER_NS: Final = 2**61
 LAST_TICK: Final = 2**62
 ORDER: Final = ("tick", "first_ns", "tag", "low_lo", "high_lo", "low_hi", "high_hi", "ordinal")
@@ -46,7 +46,7 @@ class Engine:
     """
 
     def __init__(self, config: MeterConfig, *, slots: int = FIRST_SLOTS) -> None:
-        if config.recent_s > 0:
+        if config.recent_s > 0 or config.semantics == "tstat":
             config = replace(config, threads=1)  # what began before is one order for all flows
         count = max(config.threads - 1, 1)  # one thread makes tables of what the others give
         self._shards = [_Shard(config, number, slots, of=count) for number in range(count)]
@@ -72,13 +72,13 @@ class Engine:
             self._shards[0].feed(packets)
         else:
             list(self._threads.map(lambda shard: shard.feed(packets), self._shards))
-        return self._ended(sum(shard.finished for shard in self._shards) >= TAKE_FLOWS)
+        return self._ended(in_parts_of=TAKE_FLOWS)
 
     def advance(self, clock_ns: int) -> Iterator[Rows]:
         """Let time pass without packets (live): idle flows end; give what has ended until now."""
         for shard in self._shards:
             shard.advance(clock_ns)
-        return self._ended(True)
+        return self._ended()
 
     def finish(self) -> Iterator[Rows]:
         """End every open flow."""
@@ -86,24 +86,32 @@ class Engine:
             shard.end_all()
         if self._threads:
             self._threads.shutdown()
-        return self._ended(True)
+        return self._ended()
 
-    def _ended(self, wanted: bool) -> Iterator[Rows]:
-        """Take out what ended, a part at a time, so that a million flows may end at once."""
+    def _ended(self, in_parts_of: int = 1) -> Iterator[Rows]:
+        """Take out what ended, a part at a time; what makes no whole part stays for later."""
         self.ended_slots = []
-        ended = [shard.ended() for shard in self._shards] if wanted else []
-        return self._parts(ended) if any(map(len, ended)) else iter(())
-
-    def _parts(self, ended: list[Slots]) -> Iterator[Rows]:
+        if sum(shard.finished for shard in self._shards) < in_parts_of:
+            return iter(())
+        ended = [shard.ended() for shard in self._shards]
         number = np.repeat(np.arange(len(ended)), [len(slots) for slots in ended])
         slots = np.concatenate(ended)
-        order = _order([s.keys(mine) for s, mine in zip(self._shards, ended, strict=True)])
-        for part in np.array_split(order, max(round(len(slots) / TAKE_FLOWS), 1)):
-            taken = [
-                shard.take(slots[part[number[part] == at]]) for at, shard in enumerate(self._shards)
-            ]
-            self.ended_slots.append(slots[part])
-            yield taken[0] if len(taken) == 1 else _woven(taken, number[part])
+        leave = len(slots) // in_parts_of * in_parts_of
+        order = np.arange(len(slots))
+        if leave:
+            order = _order(list(zip(self._shards, ended, strict=True)))
+        for at, shard in enumerate(self._shards):
+            stay = order[leave:]
+            shard.keep(slots[stay[number[stay] == at]])
+        return self._parts(slots[order[:leave]], number[order[:leave]])
+
+    def _parts(self, slots: Slots, number: npt.NDArray[np.intp]) -> Iterator[Rows]:
+        """Take flows out in this order; ``number`` says of which shard each is."""
+        for begin in range(0, len(slots), TAKE_FLOWS):
+            part, whose = slots[begin : begin + TAKE_FLOWS], number[begin : begin + TAKE_FLOWS]
+            taken = [shard.take(part[whose == at]) for at, shard in enumerate(self._shards)]
+            self.ended_slots.append(part)
+            yield taken[0] if len(taken) == 1 else _woven(taken, whose)
 
 
 class _Shard:
@@ -112,6 +120,7 @@ class _Shard:
     def __init__(self, config: MeterConfig, number: int, slots: int, *, of: int) -> None:
         self._number, self._of = number, of
         self._memory = Memory(slots, config.sequence, _limits(config), config.recent_s > 0)
+        rebuild(self._memory.store)  # nothing to do yet, but compiled before packets come
         self._recent = new_recent(round(config.recent_s * 1e9)) if config.recent_s > 0 else None
         self._at_once = config.semantics == "tstat"  # no flow lingers
         self.rejects = np.zeros(len(REJECTS), np.int64)
@@ -161,9 +170,7 @@ class _Shard:
             by_reset = store.sides["rst"][closed].any(axis=1)
             store.flows["end_reason"][closed] = np.where(by_reset, RESET, CLOSED)
         store.flows["tick"][slots] = LAST_TICK
-        finished = self.finished
-        store.finished[finished : finished + len(slots)] = slots
-        store.cursor["finished"] = finished + len(slots)
+        self.keep(slots)
         store.cursor["tick"] = LAST_TICK
 
     def ended(self) -> Slots:
@@ -171,21 +178,25 @@ class _Shard:
         store = self._memory.store
         slots = store.finished[: self.finished].copy()
         late = store.flows["tick"][slots] > store.cursor["tick"]
-        stay = slots[late]
-        store.finished[: len(stay)] = stay
-        store.cursor["finished"] = len(stay)
+        store.cursor["finished"] = 0
+        self.keep(slots[late])
         ended: Slots = slots[~late]
         return ended
 
-    def keys(self, slots: Slots) -> dict[str, npt.NDArray[np.generic]]:
-        """What flows are ordered by."""
-        return {name: self._memory.store.flows[name][slots] for name in ORDER}
+    def keep(self, slots: Slots) -> None:
+        """Let flows that ended wait for others."""
+        store, waiting = self._memory.store, self.finished
+        store.finished[waiting : waiting + len(slots)] = slots
+        store.cursor["finished"] = waiting + len(slots)
+
+    def key(self, name: str, slots: Slots) -> npt.NDArray[np.generic]:
+        """A field by which flows are ordered."""
+        values: npt.NDArray[np.generic] = self._memory.store.flows[name][slots]
+        return values
 
     def take(self, slots: Slots) -> Rows:
         """Take flows out; their slots are free then."""
-        rows = self._memory.rows(slots)
-        self._memory.clear(slots)
-        store = self._memory.store
+        rows, store = self._memory.take(slots), self._memory.store
         free = int(store.cursor["free"][0])
         store.free[free : free + len(slots)] = slots
         store.cursor["free"] = free + len(slots)
@@ -205,12 +216,16 @@ def _limits(config: MeterConfig) -> Records:
     return limits
 
 
-def _order(keys: Sequence[dict[str, npt.NDArray[np.generic]]]) -> npt.NDArray[np.intp]:
+def _order(ended: Sequence[tuple[_Shard, Slots]]) -> npt.NDArray[np.intp]:
     """Sorts the flows of all shards by tick, first packet, key."""
-    columns = {name: np.concatenate([key[name] for key in keys]) for name in ORDER}
-    order = np.lexsort((columns["first_ns"], columns["tick"]))
-    if _has_ties(columns["tick"][order], columns["first_ns"][order]):
-        order = np.lexsort([columns[name] for name in reversed(ORDER)])
+
+    def column(name: str) -> npt.NDArray[np.generic]:
+        return np.concatenate([shard.key(name, slots) for shard, slots in ended])
+
+    tick, first_ns = column("tick"), column("first_ns")
+    order = np.lexsort((first_ns, tick))
+    if _has_ties(tick[order], first_ns[order]):
+        order = np.lexsort([column(name) for name in reversed(ORDER)])
     return order
 
 

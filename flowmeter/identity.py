@@ -1,7 +1,7 @@
 """Who a flow was between, as Arrow text: addresses as people write them, and flow ids.
 
-Text is laid out by numpy for a whole batch at once, padded with NUL bytes that are then left out:
-a Python loop over rows would cost more than all features together.
+Text is laid out by numpy for a whole batch at once, IPv4 addresses padded with NUL bytes that are
+then left out: a Python loop over rows would cost more than all features together.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from flowmeter.features import Column
 Words = npt.NDArray[np.uint64]
 _OCTETS: Final = np.array([f"{octet}." for octet in range(256)], "S4").view(np.uint32)
 _LAST_OCTETS: Final = np.array([str(octet) for octet in range(256)], "S4").view(np.uint32)
-_DIGITS: Final = np.array([len(str(octet)) for octet in range(256)], np.int32)
-_LONGEST_V6: Final = 48  # bytes of a row; the longest text has 45
+_DIGITS: Final = np.array([len(str(octet)) for octet in range(256)], np.uint8)
 
 
 class EndPoints:
@@ -46,8 +45,12 @@ def numbers(values: Column) -> pa.Array:
     """A column without missing values; no copy is made of what is contiguous."""
     # pa.array would do, but loads pandas (half a second) to ask whether this is one of its own.
     values = np.ascontiguousarray(values)
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+    return pa.Array.from_buffers(_kind(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+@lru_cache
+def _kind(dtype: np.dtype[np.generic]) -> pa.DataType:
+    return pa.from_numpy_dtype(dtype)
 
 
 def repeated(text: str, count: int) -> pa.StringArray:
@@ -61,12 +64,11 @@ def addresses(version: Column, high: Words, low: Words) -> pa.StringArray:
     """Addresses as people write them."""
     is_v6 = version == 6
     if not is_v6.any():
-        return _padded(*_v4(low))
-    texts, lengths = np.zeros((len(version), _LONGEST_V6), np.uint8), np.empty_like(version, "i4")
+        return _v4(low)
     v4, v6 = np.flatnonzero(~is_v6), np.flatnonzero(is_v6)
-    texts[v4, :16], lengths[v4] = _v4(low[v4])
-    texts[v6], lengths[v6] = _v6(high[v6], low[v6])
-    return _padded(texts, lengths)
+    places = np.empty(len(version), np.int64)
+    places[v4], places[v6] = np.arange(len(v4)), np.arange(len(v4), len(version))
+    return pa.concat_arrays([_v4(low[v4]), _v6(high[v6], low[v6])]).take(numbers(places))
 
 
 def flow_ids(
@@ -112,22 +114,20 @@ def _hexadecimal(values: Words) -> pa.StringArray:
     return _strings(offsets, values.astype(">u8").tobytes().hex().encode())
 
 
-def _v4(low: Words) -> tuple[Bytes, npt.NDArray[np.int32]]:
-    """Texts [n, 16] and their lengths."""
+def _v4(low: Words) -> pa.StringArray:
     octets = low.astype(">u4").view(np.uint8).reshape(-1, 4)
-    texts = _OCTETS[octets]
-    texts[:, 3] = _LAST_OCTETS[octets[:, 3]]
-    lengths = _DIGITS[octets].sum(axis=1, dtype=np.int32) + np.int32(3)
-    return texts.view(np.uint8), lengths
+    texts = _OCTETS.take(octets)
+    texts[:, 3] = _LAST_OCTETS.take(octets[:, 3])
+    digits = _DIGITS.take(octets)
+    lengths = digits[:, 0] + digits[:, 1] + digits[:, 2] + digits[:, 3] + np.uint8(3)
+    return _strings(_offsets(lengths), texts.tobytes().translate(None, b"\0"))
 
 
-def _v6(high: Words, low: Words) -> tuple[Bytes, npt.NDArray[np.int32]]:
-    """Texts [n, 48] and their lengths."""
+def _v6(high: Words, low: Words) -> pa.StringArray:
     words = np.empty((len(high), 2), ">u8")
     words[:, 0], words[:, 1] = high, low
     texts = [_v6_text(packed) for packed in words.view("V16").ravel().tolist()]
-    padded = np.array(texts, f"S{_LONGEST_V6}").view(np.uint8).reshape(-1, _LONGEST_V6)
-    return padded, np.fromiter(map(len, texts), np.int32, len(texts))
+    return _strings(_offsets(np.fromiter(map(len, texts), np.uint8, len(texts))), b"".join(texts))
 
 
 @lru_cache(maxsize=16384)
@@ -135,10 +135,10 @@ def _v6_text(packed: bytes) -> bytes:
     return socket.inet_ntop(socket.AF_INET6, packed).encode()
 
 
-def _padded(texts: Bytes, lengths: npt.NDArray[np.int32]) -> pa.StringArray:
+def _offsets(lengths: Bytes) -> npt.NDArray[np.int32]:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return _strings(offsets, texts.tobytes().translate(None, b"\0"))
+    return offsets
 
 
 def _strings(offsets: npt.NDArray[np.int32], text: bytes) -> pa.StringArray:

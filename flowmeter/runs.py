@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from flowmeter.config import MeterConfig
 from flowmeter.output.export import Exporter, open_exporter
 from flowmeter.output.files import STANDARD_OUTPUT, FlowWriter, Format, open_writer
@@ -16,9 +19,11 @@ from flowmeter.output.parquet import Compression
 from flowmeter.sources import Source
 from flowmeter.stream import FlowStream, flows
 from flowmeter.table import flow_schema
+from topologies.errors import InputError, Problem
 from topologies.files import write_json
 
 REPORT_FORMAT: Final = 2
+BATCH_ROWS: Final = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,53 @@ def meter_run(
     manifest = read_manifest(run_dir)
     networks: dict[str, list[Path]] = {}
     for record in manifest.captures:
-        networks.setdefault(record.network, []).append(run_dir / record.file)
+        files = [run_dir / name for name in (record.file, *record.further) if name]
+        networks.setdefault(record.network, []).extend(files)
+    if networks and not any(networks.values()):
+        raise InputError(
+            Problem(
+                str(run_dir),
+                "",
+                "a run with captures",
+                "one whose packets were metered while it ran, and not kept",
+                "use the flow table that was made then",
+            )
+        )
     return _meter(
         manifest.run_id, networks, out, config or MeterConfig(), form=form, compression=compression
     )
+
+
+def meter_network(
+    source: Source, out: Path, *, run_id: str, network: str, config: MeterConfig | None = None
+) -> NetworkReport:
+    """Meter one capture point of a run into a Parquet file, a part for `join_networks`."""
+    config = config or MeterConfig()
+    schema = described(flow_schema(config), run_id=run_id, networks=[network], config=config)
+    with open_writer(out, schema, form="parquet") as writer:
+        return _meter_one(source, [writer], run_id=run_id, network=network, config=config)
+
+
+def join_networks(
+    parts: Sequence[Path],
+    reports: Sequence[NetworkReport],
+    out: Path,
+    *,
+    run_id: str,
+    config: MeterConfig | None = None,
+) -> MeterReport:
+    """Make the flow table of a run, as `meter_run` does, of what `meter_network` made."""
+    config = config or MeterConfig()
+    networks = [report.network for report in reports]
+    schema = described(flow_schema(config), run_id=run_id, networks=networks, config=config)
+    with open_writer(out, schema) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(BATCH_ROWS):
+                    writer.write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+    report = MeterReport(run_id=run_id, flows_file=out, networks=tuple(reports))
+    _write_report(report, out, config)
+    return report
 
 
 def meter_capture(
@@ -154,15 +202,26 @@ def _meter(
         if export:
             takers.append(stack.enter_context(open_exporter(export, schema)))
         for network, source in networks.items():
-            with flows(source, run_id=run_id, network=network, config=config) as stream:
-                rows = _passed_on(stream, takers)
             reports.append(
-                NetworkReport(network, stream.packets, rows, stream.rejects, stream.tails)
+                _meter_one(source, takers, run_id=run_id, network=network, config=config)
             )
     report = MeterReport(run_id=run_id, flows_file=out, networks=tuple(reports))
     if out is not None and out != STANDARD_OUTPUT:
         _write_report(report, out, config)
     return report
+
+
+def _meter_one(
+    source: Source,
+    takers: Sequence[FlowWriter | Exporter],
+    *,
+    run_id: str,
+    network: str,
+    config: MeterConfig,
+) -> NetworkReport:
+    with flows(source, run_id=run_id, network=network, config=config) as stream:
+        rows = _passed_on(stream, takers)
+    return NetworkReport(network, stream.packets, rows, stream.rejects, stream.tails)
 
 
 def _passed_on(stream: FlowStream, takers: Sequence[FlowWriter | Exporter]) -> int:

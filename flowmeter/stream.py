@@ -165,15 +165,16 @@ class FlowStream:
         rows = self._rows()
         for part, slots in ahead(rows) if self.config.threads > 1 else rows:
             batch = record_batch(part, self.config, run_id=self._run_id, network=self._network)
-            columns = list(batch.columns)
             if self._plugins:
                 self._plugins.end(slots)
-                columns += self._plugins.columns(batch.num_rows)
-            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+                columns = [*batch.columns, *self._plugins.columns(batch.num_rows)]
+                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+            else:
+                yield batch.replace_schema_metadata(self.schema.metadata)
 
     def _rows(self) -> Iterator[tuple[Rows, Slots]]:
         """Finished flows in the core's layout, with the slots they had."""
-        # The compiled core costs half a second to load: only who meters pays for it.
+        # Only who meters pays for loading the compiled core.
         from flowmeter.engine import Engine
 
         engine = Engine(self.config)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from gsta.labs import docker_problem
 from launcher import cgroups, impair, rootless
+from launcher.bird import bird_path
 from launcher.capture import tcpdump_path
 from launcher.machine import machine_facts
 from topologies import Limits
@@ -92,11 +93,18 @@ def _impairments() -> Finding:
     except (PermissionError, GstaError) as error:
         return Finding("impairments", "partly", f"not tried: {error}", "run gsta doctor as root")
     if missing:
-        asks = {"tbf": "rate limits", "netem": "delay, jitter and loss"}
-        what = " and ".join(asks[name] for name in missing)
         modules = " ".join(f"sch_{name}" for name in missing)
-        return Finding("impairments", "partly", f"no {what}", f"modprobe -a {modules}")
-    return Finding("impairments", "yes", "rate, delay, jitter and loss")
+        detail = f"by a process of ours: the kernel has no {' and no '.join(missing)}"
+        return Finding("impairments", "yes", detail, f"faster: modprobe -a {modules}")
+    return Finding("impairments", "yes", "by the kernel: tbf and netem")
+
+
+def _routing() -> Finding:
+    try:
+        return Finding("routing", "yes", bird_path())
+    except MachineError as error:
+        remedy = f"for topologies with autonomous systems: {error.remedy}"
+        return Finding("routing", "partly", error.what, remedy)
 
 
 def _limits() -> Finding:
@@ -127,6 +135,7 @@ _CHECKS: Final[tuple[Callable[[], Finding], ...]] = (
     _netns,
     _docker,
     _impairments,
+    _routing,
     _limits,
     _extras,
 )

@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import yaml
 
+from gsta.streaming import metering
 from launcher import engine, rootless
 from launcher.backend import Backend
 from launcher.labstate import Lab
-from launcher.run import Progress, run_experiment
+from launcher.run import Progress, RunOptions, run_experiment
 from launcher.rundir import read_manifest
-from topologies import Impairments, Topology
+from topologies import Topology
 from topologies.document import Document
 from topologies.errors import INTERRUPTED, LabError, MachineError
 from topologies.files import write_text
@@ -28,48 +31,95 @@ BACKENDS: Final = ("auto", "docker", "netns")
 
 
 def run_lab(
-    document: Document[Topology], *, seed: int, out: Path, backend: str, progress: Progress
+    document: Document[Topology],
+    *,
+    seed: int,
+    out: Path,
+    backend: str,
+    progress: Progress,
+    options: RunOptions | None = None,
+    flows: Path | None = None,
 ) -> Path:
     """Run one experiment in a lab of the chosen kind; its run directory.
 
     ``auto`` is docker where an engine answers and has, or can make, its image; else netns. A user
     who is not root gets Docker's own networks, or namespaces inside a user namespace.
 
+    Parameters
+    ----------
+    options
+        How it is run and captured.
+    flows
+        Where to put its flow table, metered while it runs; the packets are not kept then. None:
+        they are kept, and nothing is metered.
+
     Raises
     ------
     MachineError
         This machine cannot run the lab; the remedy says what is missing.
     """
+    options = options or RunOptions()
+
+    def run(kind: str) -> Path:
+        return _run_here(
+            document,
+            seed=seed,
+            out=out,
+            backend=kind,
+            progress=progress,
+            options=options,
+            flows=flows,
+        )
+
     if backend == "docker" or (backend == "auto" and _docker_suits(document.model)):
         problem = docker_problem()
         if problem is None:
-            return _run_here(document, seed=seed, out=out, backend="docker", progress=progress)
+            return run("docker")
         if backend == "docker":
             raise problem
         log.info("no docker lab: %s", problem)
     if os.geteuid() != 0:
-        return _run_rootless(document, seed=seed, out=out)
-    return _run_here(document, seed=seed, out=out, backend="netns", progress=progress)
+        return _run_rootless(document, seed=seed, out=out, options=options, flows=flows)
+    return run("netns")
 
 
 def _docker_suits(topology: Topology) -> bool:
     """Whether this user's kind of Docker lab can do what the topology asks for."""
-    plain = Impairments()
     return os.geteuid() == 0 or not (
-        topology.routers or any(n.impairments != plain for n in topology.networks.values())
+        topology.routers
+        or any(n.subnet6 or n.impairments.active for n in topology.networks.values())
     )
 
 
 def _run_here(
-    document: Document[Topology], *, seed: int, out: Path, backend: str, progress: Progress
+    document: Document[Topology],
+    *,
+    seed: int,
+    out: Path,
+    backend: str,
+    progress: Progress,
+    options: RunOptions,
+    flows: Path | None,
 ) -> Path:
-    with Lab.create(backend=backend, run_dir=out) as lab:
+    with ExitStack() as stack:
+        if flows is not None:
+            points = document.model.capture_points
+            sink = stack.enter_context(metering(out.name, points, flows))
+            options = replace(options, sink=sink)
+        lab = stack.enter_context(Lab.create(backend=backend, run_dir=out))
         return run_experiment(
-            document, seed=seed, out=out, backend=_backend(backend, lab), progress=progress
+            document,
+            seed=seed,
+            out=out,
+            backend=_backend(backend, lab),
+            progress=progress,
+            options=options,
         )
 
 
-def _run_rootless(document: Document[Topology], *, seed: int, out: Path) -> Path:
+def _run_rootless(
+    document: Document[Topology], *, seed: int, out: Path, options: RunOptions, flows: Path | None
+) -> Path:
     """Run ``gsta lab run`` as root of a user namespace; its messages go where ours go."""
     if problem := rootless.rootless_problem():
         raise MachineError("this user can build no lab", remedy=problem)
@@ -78,6 +128,8 @@ def _run_rootless(document: Document[Topology], *, seed: int, out: Path) -> Path
         write_text(topology, yaml.safe_dump(document.model.model_dump(mode="json")))
         gsta = [sys.executable, "-m", "gsta", "--quiet", "lab", "run", str(topology)]
         command = [*gsta, "--seed", str(seed), "--out", str(out), "--backend", "netns"]
+        command += [f"--{name}={value}" for name, value in _as_options(options).items()]
+        command += [] if flows is None else ["--no-pcap", f"--flows={flows}"]
         done = subprocess.run(
             rootless.rootless_command(command), stdout=subprocess.DEVNULL, check=False
         )
@@ -86,6 +138,18 @@ def _run_rootless(document: Document[Topology], *, seed: int, out: Path) -> Path
     if done.returncode != 0:
         raise LabError(f"the rootless lab ended with exit code {done.returncode}")
     return out
+
+
+def _as_options(options: RunOptions) -> dict[str, float]:
+    """What the command line calls them."""
+    capture = options.capture
+    return {
+        "snaplen": capture.snaplen_bytes,
+        "rotate-mb": capture.rotate_mb,
+        "rotate-s": capture.rotate_s,
+        "ring": capture.ring,
+        "time-scale": options.time_scale,
+    }
 
 
 def _backend(name: str, lab: Lab) -> Backend:
@@ -131,7 +195,7 @@ def run_summary(run_dir: Path) -> str:
     packets = sum(capture.packets for capture in manifest.captures)
     return (
         f"{manifest.run_id}, a {manifest.backend} lab: {manifest.counts['sessions']} sessions "
-        f"({ended}), {packets} packets"
+        f"({ended}), {packets} packets" + "".join(f"\nlost: {x}" for x in manifest.losses)
     )
 
 
@@ -139,8 +203,5 @@ def shortened(document: Document[Topology], seconds: float) -> Document[Topology
     """The same topology with its phases scaled to last ``seconds`` in all."""
     topology = document.model
     factor = seconds / topology.duration_s
-    phases = tuple(
-        phase.model_copy(update={"duration_s": phase.duration_s * factor})
-        for phase in topology.phases
-    )
+    phases = tuple(phase.scaled(factor) for phase in topology.phases)
     return Document(topology.model_copy(update={"phases": phases}), document.source)

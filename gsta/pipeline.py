@@ -21,7 +21,7 @@ import tagger
 from gsta.labs import run_lab, run_summary
 from gsta.order import Order
 from gsta.reporting import Reporter
-from launcher.run import Progress
+from launcher.run import Progress, RunOptions
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -49,8 +49,17 @@ def build(
     runner: builder.Runner,
     reporter: Reporter,
     threads: int = 1,
+    options: RunOptions | None = None,
+    keep_packets: bool = True,
 ) -> Outcome:
     """Run every stage.
+
+    Parameters
+    ----------
+    options
+        How the labs are run.
+    keep_packets
+        False: they are metered while the labs run.
 
     Raises
     ------
@@ -59,8 +68,22 @@ def build(
     GstaError
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
-    runs = {split: _lab(order, split, folder, backend, reporter) for split in SPLITS}
-    flows = _meter(runs, folder, reporter)
+    runs = {split: folder / "runs" / f"{folder.name}-{split}" for split in SPLITS}
+    flows = {split: folder / "flows" / f"{run.name}.parquet" for split, run in runs.items()}
+    for split, run in runs.items():
+        with reporter.stage(f"lab {split}") as progress:
+            run_lab(
+                order.topology,
+                seed=_seed(order, split),
+                out=run,
+                backend=backend,
+                progress=progress,
+                options=options,
+                flows=None if keep_packets else flows[split],
+            )
+        reporter.say(run_summary(run))
+    if keep_packets:
+        _meter(runs, flows, reporter)
     dataset = _dataset(order, runs, flows, folder, reporter)
     with reporter.stage("search") as progress:
         result = builder.build(
@@ -81,24 +104,16 @@ def build(
     return outcome
 
 
-def _lab(order: Order, split: Split, folder: Path, backend: str, reporter: Reporter) -> Path:
+def _seed(order: Order, split: Split) -> int:
     experiments = order.spec.model.experiments
-    experiment = experiments.train if split == "train" else experiments.test
-    out = folder / "runs" / f"{folder.name}-{split}"
-    with reporter.stage(f"lab {split}") as progress:
-        run_lab(order.topology, seed=experiment.seed, out=out, backend=backend, progress=progress)
-    reporter.say(run_summary(out))
-    return out
+    return experiments.train.seed if split == "train" else experiments.test.seed
 
 
-def _meter(runs: dict[Split, Path], folder: Path, reporter: Reporter) -> dict[Split, Path]:
-    flows = {}
+def _meter(runs: dict[Split, Path], flows: dict[Split, Path], reporter: Reporter) -> None:
     with reporter.stage("meter") as progress:
         for done, (split, run) in enumerate(runs.items()):
             progress(f"packets of {run.name}", done, len(runs))
-            flows[split] = folder / "flows" / f"{run.name}.parquet"
             flowmeter.meter_run(run, flows[split])
-    return flows
 
 
 def _dataset(

@@ -7,20 +7,24 @@ import re
 import select
 import shutil
 import signal
-import struct
+import stat
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from launcher.localprogram import LocalProgram
 from launcher.namespaces import entered
+from launcher.pcapfile import count_packets
 from launcher.records import CaptureRecord
 from launcher.syscalls import isolated
 from topologies.errors import LabError, MachineError
 
 SNAPLEN_BYTES: Final = 9_216  # a whole frame of the largest MTU; the ring's slots are this big
+HEADERS_BYTES: Final = 128  # headers with their options; the payload is left out
 BUFFER_KIB: Final = 32_768  # of kernel memory, for each capture
 START_S: Final = 10.0
 SETTLE_S: Final = 5.0
@@ -49,6 +53,31 @@ class Counters:
         return cls(received=received, **found)
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """How a run is captured.
+
+    Attributes
+    ----------
+    snaplen_bytes
+        Kept of each packet.
+    rotate_mb, rotate_s
+        Begin a new file after so many million bytes, or seconds; 0 is never.
+    ring
+        With ``rotate_mb``: keep so many files, the oldest is written over; 0 keeps all.
+    """
+
+    snaplen_bytes: int = SNAPLEN_BYTES
+    rotate_mb: int = 0
+    rotate_s: int = 0
+    ring: int = 0
+
+    @property
+    def rotates(self) -> bool:
+        """Whether there may be several files."""
+        return bool(self.rotate_mb or self.rotate_s)
+
+
 class Program(Protocol):
     """A running capture program, on this machine or in a container."""
 
@@ -62,23 +91,33 @@ class Program(Protocol):
         """Whether it ends within that time."""
 
 
-def tcpdump_arguments(interface: str, file: Path | str, *, snaplen_bytes: int) -> list[str]:
+def tcpdump_arguments(interface: str, file: Path | str, options: CaptureOptions) -> list[str]:
     """What tcpdump is told.
 
     It stays root (``-Z root``), since the run directory may be root's alone, and is handed each
     packet at once, so that a stop leaves no block half read.
     """
+    if options.rotate_s:
+        file = str(file).removesuffix(".pcap") + ".%s.pcap"
     return [
-        *("-i", interface, "-n", "-s", str(snaplen_bytes), "-B", str(BUFFER_KIB)),
+        *("-i", interface, "-n", "-s", str(options.snaplen_bytes), "-B", str(BUFFER_KIB)),
         *("--immediate-mode", "--time-stamp-precision=nano", "-Z", "root", "-w", str(file)),
+        *(("-C", str(options.rotate_mb)) if options.rotate_mb else ()),
+        *(("-G", str(options.rotate_s)) if options.rotate_s else ()),
+        *(("-W", str(options.ring)) if options.ring else ()),
     ]
 
 
-def _capture_command(interface: str, file: Path, *, snaplen_bytes: int) -> list[str]:
+def _capture_command(interface: str, file: Path, options: CaptureOptions) -> list[str]:
     """What captures: tcpdump, or its stand-in where tcpdump cannot change its groups."""
-    if _groups_are_fixed():
-        return [*isolated("launcher.packets"), interface, str(file), str(snaplen_bytes)]
-    return [tcpdump_path(), *tcpdump_arguments(interface, file, snaplen_bytes=snaplen_bytes)]
+    if not _groups_are_fixed():
+        return [tcpdump_path(), *tcpdump_arguments(interface, file, options)]
+    if options.rotates:
+        raise MachineError(
+            "the capture cannot be rotated by a user with a single group id",
+            remedy="run as root, or leave rotation out",
+        )
+    return [*isolated("launcher.packets"), interface, str(file), str(options.snaplen_bytes)]
 
 
 def _groups_are_fixed() -> bool:
@@ -96,11 +135,12 @@ def start_capture(
     interface: str,
     namespace: Path | None,
     run_dir: Path,
-    snaplen_bytes: int = SNAPLEN_BYTES,
+    options: CaptureOptions | None = None,
 ) -> TcpdumpCapture:
     """Capture ``interface`` of a network namespace (None: this one) into a nanosecond pcap file.
 
-    Returns when packets are being seen. A clean-up finds the program by its namespace.
+    Returns when packets are being seen. A clean-up finds the program by its namespace. ``file`` may
+    be a named pipe that somebody reads: then the packets are streamed, not kept.
 
     Raises
     ------
@@ -110,7 +150,7 @@ def start_capture(
         tcpdump will not capture that interface; says why.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    command = _capture_command(interface, file, snaplen_bytes=snaplen_bytes)
+    command = _capture_command(interface, file, options or CaptureOptions())
     with entered(namespace) if namespace else nullcontext():
         process = subprocess.Popen(
             command,
@@ -134,44 +174,15 @@ def tcpdump_path() -> str:
     return found
 
 
-class LocalProgram:
-    """A `Program` that is a child of ours."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        if process.stderr is None:
-            raise ValueError("its standard error must be a pipe")
-        self._process, self._stderr = process, process.stderr
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def fileno(self) -> int:
-        """Where its standard error is read."""
-        return self._stderr.fileno()
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal; nothing happens if it has ended."""
-        self._process.send_signal(number)
-
-    def ended(self, timeout_s: float) -> bool:
-        """Whether it ends within that time."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        self._stderr.close()
-        return True
-
-
 class TcpdumpCapture:
     """A running tcpdump; a `launcher.backend.Capture`. Made when packets are being seen."""
 
     def __init__(self, program: Program, *, network: str, file: Path, run_dir: Path) -> None:
         self.program = program
         self._network, self._file, self._run_dir = network, file, run_dir
+        self._streamed = file.exists() and stat.S_ISFIFO(file.stat().st_mode)
         self._said = ""
+        self._silent = False  # it has closed its standard error: it has ended
         self._record: CaptureRecord | None = None
         deadline = time.monotonic() + START_S
         while "listening on" not in self._said:
@@ -179,22 +190,29 @@ class TcpdumpCapture:
                 self._end(signal.SIGKILL)
                 raise self._refusal()
 
-    def stop(self) -> CaptureRecord:
-        """End it once everything received so far is in the file; idempotent.
+    def failure(self) -> str:
+        """Why it has ended by itself, so that packets are missing; nothing while it runs."""
+        if self._record is not None:
+            return self._record.lost
+        while not self._silent and self._hear(time.monotonic()):
+            pass
+        if not self._silent:
+            return ""
+        self.program.ended(START_S)
+        *_, last = self._said.strip().splitlines() or [""]
+        return f"the capture of network '{self._network}' ended early: {last}"
 
-        Raises
-        ------
-        LabError
-            tcpdump had ended by itself, so packets are missing.
+    def stop(self) -> CaptureRecord:
+        """End it once everything received so far is in the file; may be called twice.
+
+        What it has captured is told even if it had ended by itself: ``lost`` says so.
         """
         if self._record is None:
-            self._hear(time.monotonic())
-            if self.program.ended(0):
-                said = self._said.strip()
-                raise LabError(f"the capture of network '{self._network}' ended early: {said}")
-            self._settle()
-            self._end(signal.SIGINT)
-            self._record = self._read_back()
+            lost = self.failure()
+            if not lost:
+                self._settle()
+                self._end(signal.SIGINT)
+            self._record = self._read_back(lost)
         return self._record
 
     def _settle(self) -> None:
@@ -220,6 +238,7 @@ class TcpdumpCapture:
         stream = self.program.fileno()
         ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
         data = os.read(stream, 4_096) if ready else b""
+        self._silent |= bool(ready) and not data
         self._said += data.decode(errors="replace")
         return bool(data)
 
@@ -232,16 +251,33 @@ class TcpdumpCapture:
             self.program.send_signal(signal.SIGKILL)
             self.program.ended(START_S)
 
-    def _read_back(self) -> CaptureRecord:
+    def _read_back(self, lost: str) -> CaptureRecord:
         last = Counters.read(self._said)
+        files = () if self._streamed else tuple(self._files())
+        written = last.captured if self._streamed else 0
+        if not (files or self._streamed):
+            lost = lost or f"the capture of network '{self._network}' was removed"
+        for file in files:
+            try:
+                written += count_packets(file)
+            except LabError as error:  # cut off within the file's own head: a full disk
+                lost = lost or str(error)
+        names = [str(file.relative_to(self._run_dir)) for file in files] or [""]
         return CaptureRecord(
             network=self._network,
-            file=str(self._file.relative_to(self._run_dir)),
-            packets=count_packets(self._file),
+            file=names[0],
+            further=tuple(names[1:]),
+            packets=written,
             received=last.received,
             dropped_by_kernel=last.dropped_by_kernel,
             dropped_by_interface=last.dropped_by_interface,
+            lost=lost,
         )
+
+    def _files(self) -> Iterator[Path]:
+        """What it wrote, oldest first; nothing else begins with a name of ours and a full stop."""
+        found = self._file.parent.glob(f"{self._file.stem}.*")
+        yield from sorted(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
 
     def _refusal(self) -> MachineError | LabError:
         said = self._said.strip() or f"it said nothing for {START_S:.0f} s"
@@ -252,25 +288,3 @@ class TcpdumpCapture:
                 "engine's socket)",
             )
         return LabError(f"tcpdump does not capture network '{self._network}': {said}")
-
-
-def count_packets(file: Path) -> int:
-    """Packets in a classic pcap file of this machine's byte order; a half-written last is not one.
-
-    Raises
-    ------
-    LabError
-        It is no such file.
-    """
-    with file.open("rb") as stream:
-        head = stream.read(24)
-        if len(head) < 24 or struct.unpack_from("=I", head)[0] not in (0xA1B2C3D4, 0xA1B23C4D):
-            raise LabError(f"{file} is not a capture that tcpdump wrote here")
-        size, count, offset = file.stat().st_size, 0, 24
-        while len(record := stream.read(16)) == 16:
-            offset += 16 + int(struct.unpack_from("=I", record, 8)[0])
-            if offset > size:
-                break
-            stream.seek(offset)
-            count += 1
-    return count

@@ -1,6 +1,7 @@
 """Control groups: what each host of a lab may use, and a grip on every process of a lab.
 
-A lab is the group ``gsta-<lab>`` at the top of a hierarchy, each host a group in it. Membership and
+A lab is the group ``gsta-<lab>`` at the top of a hierarchy, each host a group in it, in the v2 one
+each program a group in that. Membership and
 killing use the v2 hierarchy; limits use its controllers, or the v1 hierarchies of the controllers
 it does not have. What this machine does not allow is said in notes, not raised: a lab works
 without.
@@ -66,6 +67,35 @@ def read_hierarchies(mounts: Iterable[str]) -> Hierarchies:
 def hierarchies() -> Hierarchies:
     """The hierarchies of this machine."""
     return read_hierarchies(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines())
+
+
+def v2_group(groups: Iterable[Path], *, where: Hierarchies | None = None) -> Path | None:
+    """The one of a host's groups that is in the v2 hierarchy."""
+    root = (where or hierarchies()).unified
+    return next((x for x in groups if root is not None and x.is_relative_to(root)), None)
+
+
+def v2_group_of(pid: int, *, where: Hierarchies | None = None) -> Path | None:
+    """The group of the v2 hierarchy that a process is in; None if that is its top."""
+    root = (where or hierarchies()).unified
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
+        number, _, place = line.split(":", 2)
+        if root is not None and number == "0" and place != "/":
+            return root / place.removeprefix("/")
+    return None
+
+
+def bare_group(lab: str, host: str, *, where: Hierarchies | None = None) -> Path | None:
+    """Make a group without limits for a host in the v2 hierarchy; None where that cannot be."""
+    root = (where or hierarchies()).unified
+    if root is None:
+        return None
+    group = _lab_group(root, lab) / host
+    try:
+        group.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return group
 
 
 def create(lab: str, hosts: Mapping[str, Limits], *, where: Hierarchies | None = None) -> LabGroups:
@@ -155,10 +185,8 @@ def _lab_group(root: Path, lab: str) -> Path:
 def _groups(lab: str, where: Hierarchies) -> Iterator[Path]:
     """The lab's groups in every tree, children before parents."""
     for root in where.roots():
-        top = _lab_group(root, lab)
-        if top.is_dir():
-            yield from (path for path in top.iterdir() if path.is_dir())
-            yield top
+        for path, _, _ in os.walk(_lab_group(root, lab), topdown=False):
+            yield Path(path)
 
 
 def _controllers_of(root: Path, where: Hierarchies, lab: str) -> set[str] | None:

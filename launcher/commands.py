@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from launcher import routing
 from launcher.activities import catalogue, services
 from launcher.backend import Command
 from launcher.plan import ServicePlan, SessionPlan
@@ -30,29 +31,43 @@ def service_command(service: ServicePlan) -> Command:
         "address": service.endpoint.address,
         "ports": service.endpoint.ports,
         "params": service.params,
+        "shared": {name: item._asdict() for name, item in service.shared.items()},
     }
+    kind = services().get(service.kind)
     return Command(
-        program=services()[service.kind].program,
+        program=kind.program if kind else routing.PROGRAM,
         arguments=("server", json.dumps(arguments)),
         owner=service.owner,
         log=service_log(service),
+        rules_network=kind.rules_network if kind else True,
     )
 
 
 def session_command(session: SessionPlan) -> Command:
     """The program that plays one session of a user."""
-    arguments = {
+    arguments: dict[str, object] = {
         "seed": session.seed,
         "params": session.params,
         "peers": [asdict(peer) for peer in session.peers],
         "think_time": session.think_time,
         "duration_s": session.duration_s,
     }
+    if session.shared:
+        arguments["shared"] = session.shared
+    if session.inside is not None:
+        inside = session.inside
+        arguments["inside"] = {
+            "program": catalogue()[inside.kind].program,
+            "seed": inside.seed,
+            "params": inside.params,
+            "peers": [asdict(peer) for peer in inside.peers],
+        }
     return Command(
         program=catalogue()[session.kind].program,
         arguments=("client", json.dumps(arguments)),
         owner=session.owner,
         log=session_log(session),
+        rules_network=catalogue()[session.kind].rules_network,
     )
 
 

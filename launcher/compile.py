@@ -5,32 +5,30 @@ The same topology and seed give the same plan, to the last parameter.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
+from difflib import get_close_matches
 from random import Random
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from launcher.activities import ActivityKind, ServiceKind, catalogue, services
+from launcher import routing, sharing
+from launcher.activities import ActivityKind, ServiceKind, Shared, catalogue, services
+from launcher.activities.kind import Need
 from launcher.addressing import lab_plan
-from launcher.plan import Endpoint, LabPlan, RunPlan, ServicePlan, SessionPlan
-from launcher.schedule import session_starts
+from launcher.drafts import Draft, Drafts
+from launcher.endpoints import port_clashes, service_endpoints
+from launcher.inside import inside_problems, plan_inside
+from launcher.plan import Endpoint, InsidePlan, LabPlan, RunPlan, ServicePlan, SessionPlan
+from launcher.seeds import FIRST_OWNER, derive_seed
 from topologies import Activity, Topology
 from topologies.document import Document, Location, validate_part
 from topologies.errors import InputError, Problem
 from topologies.schema import Service
 
-FIRST_OWNER: Final = 10_000
-"""First group id given to a program; below are those of the system."""
 MAX_SESSIONS: Final = 50_000
-
-
-def derive_seed(seed: int, *names: object) -> int:
-    """A seed of its own for one thing of an experiment (63 bits)."""
-    text = "/".join(str(name) for name in (seed, *names))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def check_kinds(document: Document[Topology]) -> tuple[Problem, ...]:
@@ -51,8 +49,10 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
         raise InputError(checked.problems)
     topology = document.model
     lab = lab_plan(topology)
-    endpoints = _endpoints(topology, lab)
-    planned_services = tuple(
+    needs = _needs(topology, checked, lab)
+    lab = replace(lab, needs=needs, seed=derive_seed(seed, "impairments"))
+    endpoints = service_endpoints(topology, lab)
+    serving = tuple(
         ServicePlan(
             id=f"s{number:02d}",
             name=name,
@@ -62,35 +62,50 @@ def compile_run(document: Document[Topology], *, seed: int) -> RunPlan:
             params=checked.service_params[name].model_dump(mode="json"),
             seed=derive_seed(seed, "service", name),
             owner=FIRST_OWNER + number,
+            shared=checked.sharing.of_service(name),
         )
         for number, (name, service) in enumerate(topology.services.items(), start=1)
     )
-    sessions = sorted(_sessions(topology, checked, seed), key=lambda draft: draft.start_s)
+    daemons = routing.daemons(lab, first_number=len(serving) + 1, first_owner=FIRST_OWNER)
+    planned_services = (*serving, *daemons)
+    drafts = Drafts(topology, checked.kinds, checked.activity_params, seed)
+    sessions = sorted(drafts.all(), key=lambda draft: draft.start_s)
     if len(sessions) > MAX_SESSIONS:
         raise InputError(_too_many(document, len(sessions)))
     first = FIRST_OWNER + len(planned_services) + 1
+
     return RunPlan(
         lab,
         planned_services,
         tuple(
-            _session(draft, number, first + number, _targets(draft, endpoints))
+            _session(
+                draft,
+                number,
+                first + number,
+                _targets(draft, endpoints),
+                _inside(draft, checked, endpoints),
+                shared=checked.sharing.of_session(draft.name, draft.params),
+            )
             for number, draft in enumerate(sessions)
         ),
     )
 
 
-class _Draft(BaseModel, frozen=True, arbitrary_types_allowed=True):
-    """A session before the sessions of all users are put in order."""
+def _inside(draft: Draft, checked: _Checked, endpoints: dict[str, Endpoint]) -> InsidePlan | None:
+    carried = draft.activity.inside
+    kind = checked.kinds[carried.kind] if carried else None
+    params = checked.inside_params.get(draft.name)
+    return plan_inside(draft.activity, kind, params, endpoints, derive_seed(draft.seed, "inside"))
 
-    name: str
-    activity: Activity
-    kind: ActivityKind[Any]
-    user: str
-    host: str
-    start_s: float
-    seed: int
-    variant: str
-    params: dict[str, object]
+
+def _needs(topology: Topology, checked: _Checked, lab: LabPlan) -> tuple[Need, ...]:
+    kinds: list[ServiceKind | ActivityKind[Any]] = [
+        *(checked.service_kinds[service.kind] for service in topology.services.values()),
+        *(checked.kinds[activity.kind] for activity in topology.activities.values()),
+        *(checked.kinds[a.inside.kind] for a in topology.activities.values() if a.inside),
+    ]
+    daemons = {routing.NEED} if any(node.routing for node in lab.nodes) else set()
+    return tuple(sorted(daemons | {need for kind in kinds for need in kind.needs}))
 
 
 class _Checked:
@@ -103,17 +118,21 @@ class _Checked:
         self.service_kinds = services()
         self.service_params: dict[str, BaseModel] = {}
         self.activity_params: dict[str, BaseModel] = {}
+        self.inside_params: dict[str, BaseModel] = {}
         for name, service in document.model.services.items():
             self._service(name, service)
         for name, activity in document.model.activities.items():
             self._activity(name, activity)
-        self._problems += _port_clashes(document)
+        self._problems += inside_problems(document, self.kinds, self.service_kinds)
+        self._problems += port_clashes(document)
+        self.sharing = sharing.Sharing(document, self.kinds, self.activity_params)
+        self._problems += self.sharing.problems()
         self.problems = tuple(self._problems)
 
     def _service(self, name: str, service: Service) -> None:
         kind = self.service_kinds.get(service.kind)
         if kind is None:
-            self._unknown(("services", name, "kind"), service.kind, self.service_kinds)
+            self._unknown(("services", name, "kind"), "service", service.kind, self.service_kinds)
             return
         if service.port is not None and len(kind.ports) > 1:
             self._problem(
@@ -127,7 +146,7 @@ class _Checked:
     def _activity(self, name: str, activity: Activity) -> None:
         kind = self.kinds.get(activity.kind)
         if kind is None:
-            self._unknown(("activities", name, "kind"), activity.kind, self.kinds)
+            self._unknown(("activities", name, "kind"), "activity", activity.kind, self.kinds)
             return
         for index, service in enumerate(activity.services):
             spoken = self._document.model.services[service].kind
@@ -141,6 +160,10 @@ class _Checked:
         self._params(
             ("activities", name, "params"), kind.params, activity.params, self.activity_params
         )
+        inner = self.kinds.get(activity.inside.kind) if activity.inside else None
+        if activity.inside and inner:
+            where = ("activities", name, "inside", "params")
+            self._params(where, inner.params, activity.inside.params, self.inside_params)
 
     def _params(
         self,
@@ -155,12 +178,13 @@ class _Checked:
         else:
             into[str(location[1])] = outcome
 
-    def _unknown(self, location: Location, got: str, known: Iterable[str]) -> None:
+    def _unknown(self, location: Location, what: str, got: str, known: Iterable[str]) -> None:
+        alike = " or ".join(f"'{name}'" for name in get_close_matches(got, sorted(known)))
         self._problem(
             location,
-            expected=f"one of {', '.join(sorted(known))}",
+            expected=f"a kind of {what}",
             got=f"'{got}'",
-            remedy="choose a kind of the catalogue",
+            remedy=f"{f'did you mean {alike}? ' if alike else ''}gsta activity list has all",
         )
 
     def _problem(self, location: Location, *, expected: str, got: str, remedy: str) -> None:
@@ -168,66 +192,7 @@ class _Checked:
         self._problems.append(source.problem(location, expected=expected, got=got, remedy=remedy))
 
 
-def service_ports(service: Service, kind: ServiceKind) -> tuple[int, ...]:
-    """Ports a service listens on."""
-    return kind.ports if service.port is None else (service.port,)
-
-
-def _port_clashes(document: Document[Topology]) -> Iterator[Problem]:
-    taken: dict[tuple[str, int], str] = {}
-    known = services()
-    for name, service in document.model.services.items():
-        kind = known.get(service.kind)
-        for port in service_ports(service, kind) if kind else ():
-            other = taken.setdefault((service.host, port), name)
-            if other != name:
-                yield document.source.problem(
-                    ("services", name),
-                    expected=f"a port of its own on host '{service.host}'",
-                    got=f"port {port}, which '{other}' has",
-                    remedy="move it to another host or set port:",
-                )
-
-
-def _endpoints(topology: Topology, lab: LabPlan) -> dict[str, Endpoint]:
-    known = services()
-    found = {}
-    for name, service in topology.services.items():
-        kind = known[service.kind]
-        ports = service_ports(service, kind)
-        address = str(lab.node(service.host).links[0].address)
-        found[name] = Endpoint(
-            name, service.kind, service.host, address, ports[0], ports, kind.protocol
-        )
-    return found
-
-
-def _sessions(topology: Topology, checked: _Checked, seed: int) -> Iterator[_Draft]:
-    for name, activity in topology.activities.items():
-        kind = checked.kinds[activity.kind]
-        hosts = [member for group in activity.hosts for member in topology.members(group)]
-        for host in hosts:
-            for index in range(activity.users):
-                user = f"{host}/{name}/{index}"
-                rng = Random(derive_seed(seed, "arrivals", user))
-                starts = session_starts(activity.arrival, topology.phases, rng)
-                for number, start_s in enumerate(starts):
-                    session_seed = derive_seed(seed, "session", user, number)
-                    variant, params = kind.draw(Random(session_seed), checked.activity_params[name])
-                    yield _Draft(
-                        name=name,
-                        activity=activity,
-                        kind=kind,
-                        user=user,
-                        host=host,
-                        start_s=start_s,
-                        seed=session_seed,
-                        variant=variant,
-                        params=params,
-                    )
-
-
-def _targets(draft: _Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, ...]:
+def _targets(draft: Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, ...]:
     chosen = Random(derive_seed(draft.seed, "service")).choice(draft.activity.services)
     target = endpoints[chosen]
     if draft.kind.service_kind is not None:
@@ -241,8 +206,17 @@ def _targets(draft: _Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, .
     return (Endpoint(target.service, target.kind, target.host, target.address, None, ports, "any"),)
 
 
-def _session(draft: _Draft, number: int, owner: int, peers: tuple[Endpoint, ...]) -> SessionPlan:
+def _session(
+    draft: Draft,
+    number: int,
+    owner: int,
+    peers: tuple[Endpoint, ...],
+    inside: InsidePlan | None,
+    *,
+    shared: Shared | None,
+) -> SessionPlan:
     activity = draft.activity
+    peers = tuple(sharing.target(peer, shared) for peer in peers)
     return SessionPlan(
         id=f"a{number:05d}",
         name=draft.name,
@@ -257,6 +231,9 @@ def _session(draft: _Draft, number: int, owner: int, peers: tuple[Endpoint, ...]
         think_time=activity.think_time.model_dump(mode="json"),
         seed=draft.seed,
         owner=owner,
+        inside=inside,
+        phase=draft.phase,
+        shared=shared.text if shared else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""The evidence: every new flow of every host, with the group that opened it, from the kernel."""
+"""The evidence: every flow of every host, with whoever opened or accepted it, from the kernel."""
 
 from __future__ import annotations
 
@@ -8,20 +8,45 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from launcher import netfilter
 from launcher.backend import FlowEvent
 from launcher.namespaces import entered
+from launcher.nftrules import ACCEPTED, OPENED
 from topologies.errors import LabError, MachineError
 
 STOP_S: Final = 30.0
+BY_GROUP: Final = "conntrack by group id"
+BY_BOTH: Final = "conntrack by group id, checked by control group"
+WHAT: Final[Mapping[int, Literal["opened", "accepted", "ended", "packet"]]] = MappingProxyType(
+    {
+        OPENED: "opened",
+        ACCEPTED: "accepted",
+        netfilter.ENDED: "ended",
+        netfilter.PACKET: "packet",
+    }
+)
 
 
-def start_watch(nodes: Mapping[str, Path], on_event: Callable[[FlowEvent], None]) -> ConntrackWatch:
+def start_watch(
+    nodes: Mapping[str, Path],
+    on_event: Callable[[FlowEvent], None],
+    *,
+    levels: Mapping[str, int] = MappingProxyType({}),
+    groups: Mapping[int, int] = MappingProxyType({}),
+) -> ConntrackWatch:
     """Watch the network namespaces of ``nodes`` (name to path) for flows with an owner.
 
-    ``on_event`` is called in the watch's own thread, in the kernel's order per node.
+    Parameters
+    ----------
+    on_event
+        Called in the watch's own thread, in the kernel's order per node.
+    levels
+        By node: how deep in the v2 hierarchy the control groups of its programs are. Nodes that
+        have none are left out.
+    groups
+        The group id of each control group's program, by the id of the control group; may grow.
 
     Raises
     ------
@@ -29,10 +54,12 @@ def start_watch(nodes: Mapping[str, Path], on_event: Callable[[FlowEvent], None]
         The kernel lacks conntrack events or nftables, or this user may not use them.
     """
     sockets: dict[str, socket.socket] = {}
+    checked = set()
     try:
         for name, namespace in nodes.items():
             with entered(namespace):
-                sockets[name] = netfilter.start()
+                sockets[name], by_cgroup = _start(levels.get(name))
+                checked.add(by_cgroup)
     except OSError as error:
         for opened in sockets.values():
             opened.close()
@@ -41,17 +68,35 @@ def start_watch(nodes: Mapping[str, Path], on_event: Callable[[FlowEvent], None]
             remedy="it takes root (or CAP_NET_ADMIN) and the kernel modules nf_tables, nft_ct and "
             "nf_conntrack_netlink: modprobe -a nf_tables nft_ct nf_conntrack_netlink",
         ) from error
-    return ConntrackWatch(sockets, on_event)
+    mechanism = BY_BOTH if checked == {True} else BY_GROUP
+    return ConntrackWatch(sockets, on_event, groups=groups, mechanism=mechanism)
+
+
+def _start(level: int | None) -> tuple[socket.socket, bool]:
+    """The events' socket of this thread's namespace, and whether control groups are marked."""
+    if level is not None:
+        try:
+            return netfilter.start(level), True
+        except OSError:  # no nft_socket, or one older than control groups
+            pass
+    return netfilter.start(), False
 
 
 class ConntrackWatch:
     """One thread that reads the events of all nodes; a `launcher.backend.Watch`."""
 
     def __init__(
-        self, sockets: Mapping[str, socket.socket], on_event: Callable[[FlowEvent], None]
+        self,
+        sockets: Mapping[str, socket.socket],
+        on_event: Callable[[FlowEvent], None],
+        *,
+        groups: Mapping[int, int],
+        mechanism: str,
     ) -> None:
+        self.mechanism = mechanism
+        self.ends_lost = 0
         self._sockets = MappingProxyType(dict(sockets))
-        self._on_event = on_event
+        self._on_event, self._groups = on_event, groups
         self._error: Exception | None = RuntimeError("the reading thread ended early")
         self._lost: int | None = None
         self._wake, self._woken = socket.socketpair()
@@ -59,7 +104,7 @@ class ConntrackWatch:
         self._thread.start()
 
     def stop(self) -> int:
-        """Read what is waiting and end; the number of events the kernel could not deliver.
+        """Have every flow ended, read what is waiting, end; lost reports of flows that began.
 
         Raises
         ------
@@ -67,14 +112,20 @@ class ConntrackWatch:
             ``on_event`` had failed, so events are missing.
         """
         if self._lost is None:
+            self._lost = self._count_lost()
+            for events in self._sockets.values():
+                netfilter.end_all(events)
             self._wake.send(b"\0")
             self._thread.join(STOP_S)
-            self._lost = sum(netfilter.lost(events) for events in self._sockets.values())
+            self.ends_lost = self._count_lost() - self._lost
             for opened in (*self._sockets.values(), self._wake, self._woken):
                 opened.close()
         if self._error is not None:
             raise LabError(f"the evidence is incomplete: {self._error}") from self._error
         return self._lost
+
+    def _count_lost(self) -> int:
+        return sum(netfilter.lost(events) for events in self._sockets.values())
 
     def _run(self) -> None:
         try:
@@ -100,12 +151,15 @@ class ConntrackWatch:
 
     def _report(self, host: str, events: socket.socket) -> None:
         for flow in netfilter.read(events):
-            self._on_event(flow_event(host, flow))
+            self._on_event(flow_event(host, flow, self._groups))
 
 
-def flow_event(host: str, flow: netfilter.NewFlow) -> FlowEvent:
-    """What the kernel of a host said, with the host's name."""
+def flow_event(
+    host: str, flow: netfilter.Flow, groups: Mapping[int, int] = MappingProxyType({})
+) -> FlowEvent:
+    """What the kernel of a host said, with the host's name and the control group's program."""
     return FlowEvent(
+        what=WHAT[flow.what],
         time_ns=flow.time_ns,
         host=host,
         protocol=flow.protocol,
@@ -114,4 +168,10 @@ def flow_event(host: str, flow: netfilter.NewFlow) -> FlowEvent:
         dst=flow.dst,
         dport=flow.dport,
         owner=flow.owner,
+        second=groups.get(flow.cgroup, 0),
+        start_ns=flow.start_ns,
+        packets=flow.packets,
+        bytes=flow.bytes,
+        reply_packets=flow.reply_packets,
+        reply_bytes=flow.reply_bytes,
     )

@@ -9,19 +9,23 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from launcher import engine, namespaces, remains
+from launcher import cgroups, engine, killing, leaves, namespaces, needs, remains
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
-from launcher.capture import start_capture
+from launcher.capture import CaptureOptions, start_capture
 from launcher.conntrack import start_watch
 from launcher.docker_process import HOST_LABEL, LOGS_INSIDE, spawn
+from launcher.engine import EngineGoneError
 from launcher.images import PROGRAMS_INSIDE, ensure_image, require_base
+from launcher.impair import Links
 from launcher.labs import Lab
+from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan, Node
-from launcher.wiring import bridge_interface, wire
+from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
 
 if TYPE_CHECKING:
@@ -32,7 +36,10 @@ POOL: Final = 64  # connections to the engine; the library's own 10 would limit 
 THREADS: Final = 8
 LIFETIME_S: Final = 6 * 3_600  # a container ends by itself then, if nobody wipes
 TMPFS: Final = {"/tmp": "rw,nosuid,nodev,size=64m,mode=1777", "/run": "rw,nosuid,nodev,size=16m"}  # noqa: S108
-SCAN_CAPABILITY: Final = "NET_RAW"  # a port scan sends raw packets; a router needs nothing at all
+SCAN_CAPABILITY: Final = (
+    "NET_RAW"  # a port scan sends raw packets; most routers need nothing at all
+)
+ROUTING_CAPABILITIES: Final = ("NET_RAW", "NET_ADMIN")  # a routing daemon speaks OSPF, sets routes
 NO_ENGINE: Final = (
     "install and start one (apt-get install docker.io; systemctl start docker) and be root or in "
     "the group 'docker'; or use the netns back end, which needs none"
@@ -72,17 +79,20 @@ class DockerBackend:
     """
 
     name = "docker"
+    wires = True
 
     def __init__(
         self, lab: Lab, *, lifetime_s: int = LIFETIME_S, programs: Path | None = None
     ) -> None:
         self.images: Mapping[str, str] = MappingProxyType({})
         self.notes: tuple[str, ...] = ()
+        self.links = Links()
         self._lab, self._lifetime_s, self._programs = lab, lifetime_s, programs
         self._client = connect()
         self._plan: LabPlan | None = None
         self._run_dir = lab.run_dir
         self._containers: dict[str, Container] = {}
+        self._leaves = leaves.Leaves.none()
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the container id of each host."""
@@ -101,36 +111,76 @@ class DockerBackend:
                 lambda node: starter.start(node, plan, network_mode="none"), plan.nodes
             )
             self._containers = {c.labels[HOST_LABEL]: c for c in started}
+        self._leaves = self._make_leaves()
         namespaces.create(remains.fabric_name(self._lab.id))
-        wire(plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes})
+        self.links = wire(
+            plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes}
+        )
         return {name: str(container.id) for name, container in self._containers.items()}
 
     def spawn(self, host: str, command: Command) -> Process:
         """Start a program in a host, its output appended to its log file."""
-        return spawn(self._client, self._container(host), command)
+        container = self._container(host)
+        leaf = self._leaves.make(host, command.owner)
+        return spawn(self._client, container, command, leaf=leaf)
 
-    def capture(self, network: str, file: Path) -> Capture:
-        """Start capturing a network on its bridge; returns when packets are being seen."""
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
+        """Start capturing a network on its bridge, or an end of a host's cable."""
+        node, interface = capture_place(self._built(), point)
         return start_capture(
-            network,
+            point,
             file,
-            interface=bridge_interface(self._built(), network),
-            namespace=self._fabric(),
+            interface=interface,
+            namespace=self._path(node) if node else self._fabric(),
             run_dir=self._run_dir,
+            options=options,
         )
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
-        """Report each new flow that a lab process opens."""
-        hosts = [node.name for node in self._built().nodes if not node.forwards]
-        return start_watch({host: self._path(host) for host in hosts}, on_event)
+        """Report each flow that a lab process opens or accepts."""
+        plan = self._built()
+        start = partial(
+            start_watch,
+            {host: self._path(host) for host in plan.opening},
+            levels=self._leaves.levels,
+            groups=self._leaves.owners,
+        )
+        return watch_through_nat(plan, self._path, on_event, start)
 
     def down(self) -> None:
-        """Remove everything this lab made."""
-        engine.remove(self._lab.id)
+        """Remove everything this lab made.
+
+        Raises
+        ------
+        EngineGoneError
+            The engine does not answer. Nothing runs any more; a wipe removes the dead containers
+            once it does.
+        """
+        self.links.close()
+        gone = not engine.answers()
+        if gone:
+            killing.kill(int(c.attrs["State"]["Pid"]) for c in self._containers.values())
+        else:
+            engine.remove(self._lab.id)
         remains.remove(self._lab.id)
+        if gone:
+            self._containers = {}
+            self._client.close()
+            self._lab.abandon()
+            raise EngineGoneError("its containers are dead; remove them with: gsta lab wipe")
         self._containers = {}
         self._client.close()
         self._lab.close()
+
+    def _make_leaves(self) -> leaves.Leaves:
+        """Groups for programs: below the container's own where the engine uses the v2 hierarchy."""
+        root = cgroups.hierarchies().unified
+        parents = {}
+        for host, container in self._containers.items():
+            own = cgroups.v2_group_of(int(container.attrs["State"]["Pid"]))
+            if group := own or cgroups.bare_group(self._lab.id, host):
+                parents[host] = group
+        return leaves.Leaves(root, parents) if root is not None else leaves.Leaves.none()
 
     def _container(self, host: str) -> Container:
         self._built()
@@ -150,7 +200,15 @@ class DockerBackend:
 
 def ensure_images(client: DockerClient, plan: LabPlan) -> Mapping[str, str]:
     """Build what the plan's hosts need; the image id of each role."""
-    return {role: ensure_image(client, role) for role in sorted({n.image for n in plan.nodes})}
+    packages = needs.packages(plan.needs)
+    roles = sorted({node.image for node in plan.nodes})
+    return {role: ensure_image(client, role, packages) for role in roles}
+
+
+def _capabilities(node: Node) -> list[str]:
+    if node.routing is not None:
+        return list(ROUTING_CAPABILITIES)
+    return [] if node.forwards else [SCAN_CAPABILITY]
 
 
 class Starter:
@@ -177,9 +235,9 @@ class Starter:
             # The shell stays process 1 and reaps what its children leave behind.
             command=["sh", "-c", f"sleep {self._lifetime_s} & wait $!"],
             hostname=node.name,
-            extra_hosts=[f"{other.name}:{x.address}" for other in plan.nodes for x in other.links],
+            extra_hosts=[f"{name}:{address}" for name, address in plan.host_addresses],
             volumes=self._volumes(node.name),
-            cap_add=[] if node.forwards else [SCAN_CAPABILITY],
+            cap_add=_capabilities(node),
             nano_cpus=int(min(node.limits.cpus, os.cpu_count() or 1) * 1e9),
             mem_limit=node.limits.memory_mb << 20,
             memswap_limit=node.limits.memory_mb << 20,

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from launcher.backend import FlowEvent
-from launcher.conntrack import flow_event
-from launcher.netfilter import NewFlow
+from launcher.conntrack import BY_GROUP, flow_event
+from launcher.netfilter import Flow
 from topologies.errors import LabError
 
 if TYPE_CHECKING:
@@ -94,13 +94,15 @@ class AgentWatch:
         self, helpers: Mapping[str, Helper], on_event: Callable[[FlowEvent], None]
     ) -> None:
         self._helpers, self._on_event = dict(helpers), on_event
+        self.mechanism = BY_GROUP
+        self.ends_lost = 0
         self._lost: dict[str, int] = {}
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
         self._thread.start()
 
     def stop(self) -> int:
-        """Read what is waiting and end; the number of events the kernel could not deliver."""
+        """Have every flow ended, read what is waiting, end; lost reports of flows that began."""
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda h: h.send_signal(signal.SIGTERM), self._helpers.values()))
         self._thread.join(STOP_S)
@@ -127,6 +129,7 @@ class AgentWatch:
         for value in map(json.loads, lines or ()):
             if isinstance(value, dict):
                 self._lost[host] = int(value["lost"])
+                self.ends_lost += int(value["ends_lost"])
                 return False
-            self._on_event(flow_event(host, NewFlow(*value)))
+            self._on_event(flow_event(host, Flow(*value)))
         return lines is not None

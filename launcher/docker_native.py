@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from launcher import engine
 from launcher.backend import Capture, Command, FlowEvent, Process, Watch
-from launcher.capture import SNAPLEN_BYTES, TcpdumpCapture, tcpdump_arguments
+from launcher.capture import CaptureOptions, TcpdumpCapture, tcpdump_arguments
 from launcher.docker import LIFETIME_S, THREADS, Starter, connect, ensure_images
 from launcher.docker_helpers import AgentWatch, Helper
 from launcher.docker_process import spawn
-from launcher.images import AGENT_INSIDE
+from launcher.images import AGENT_COMMAND
+from launcher.impair import Links
 from launcher.labs import Lab
+from launcher.netfilter import SETTINGS, WANTED
 from launcher.plan import LabPlan, Node, Segment
-from topologies import Impairments
 from topologies.errors import LabError, MachineError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 READY_S: Final = 20.0
 FIFO_INSIDE, CAPTURE_INSIDE = "/said", "/capture.pcap"
-CONNTRACK_CLOCK: Final = "net.netfilter.nf_conntrack_timestamp"
 NO_ROUTERS: Final = "run as root, or put every host on one network"
 # As the wiring does for root: frames as they are on a wire, none of 64 KB.
 OFFLOADS_OFF: Final = (
@@ -49,12 +49,14 @@ class DockerNativeBackend:
     """
 
     name = "docker"
+    wires = False
 
     def __init__(
         self, lab: Lab, *, lifetime_s: int = LIFETIME_S, programs: Path | None = None
     ) -> None:
         self.images: Mapping[str, str] = MappingProxyType({})
         self.notes = ("hosts are on Docker's own networks, since only root can wire them",)
+        self.links = Links()
         self._lab, self._lifetime_s, self._programs = lab, lifetime_s, programs
         self._client = connect()
         self._plan: LabPlan | None = None
@@ -96,28 +98,41 @@ class DockerNativeBackend:
         """Start a program in a host, its output appended to its log file."""
         return spawn(self._client, self._containers[host], command)
 
-    def capture(self, network: str, file: Path) -> Capture:
-        """Start capturing a network on its bridge; returns when packets are being seen."""
+    def capture(self, point: str, file: Path, options: CaptureOptions | None = None) -> Capture:
+        """Start capturing a network on its bridge; returns when packets are being seen.
+
+        Raises
+        ------
+        MachineError
+            A host's own interface, or rotation: that takes root.
+        """
+        options = options or CaptureOptions()
+        if ":" in point or options.rotates:
+            raise MachineError(
+                f"the capture of {point} cannot be had on Docker's own networks",
+                remedy="run as root, or capture networks without rotation",
+            )
         plan = self._built()
-        number = next(i for i, segment in enumerate(plan.segments) if segment.name == network)
+        number = next(i for i, segment in enumerate(plan.segments) if segment.name == point)
         # To its standard output, for of a named file it would insist on becoming the owner.
-        arguments = tcpdump_arguments(self._bridge(number), "-", snaplen_bytes=SNAPLEN_BYTES)
+        arguments = tcpdump_arguments(self._bridge(number), "-", options)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        if not file.exists():
+            file.touch()
         # Root of the helper has no right to other people's files: this one is opened to it.
         file.chmod(0o666)
         helper = self._help(
-            f"capture-{network}",
+            f"capture-{point}",
             f"exec tcpdump {' '.join(arguments)} >{CAPTURE_INSIDE} 2>{FIFO_INSIDE}",
             image=next(iter(self.images.values())),
             network_mode="host",
             cap_add=["NET_RAW", "SETUID", "SETGID"],
             volumes={str(file.resolve()): {"bind": CAPTURE_INSIDE, "mode": "rw"}},
         )
-        return TcpdumpCapture(helper, network=network, file=file, run_dir=self._run_dir)
+        return TcpdumpCapture(helper, network=point, file=file, run_dir=self._run_dir)
 
     def watch(self, on_event: Callable[[FlowEvent], None]) -> Watch:
-        """Report each new flow that a lab process opens."""
+        """Report each flow that a lab process opens or accepts."""
         self._built()
         return AgentWatch(self._helpers, on_event)
 
@@ -181,7 +196,7 @@ class DockerNativeBackend:
             sysctls={
                 "net.ipv4.ip_unprivileged_port_start": "0",
                 "net.ipv4.ping_group_range": "0 2147483647",
-                **_conntrack_clock(),
+                **_conntrack_settings(),
             },
         )
         for link in others:
@@ -191,7 +206,7 @@ class DockerNativeBackend:
     def _start_agent(self, node: Node) -> Helper:
         helper = self._help(
             f"evidence-{node.name}",
-            f"{OFFLOADS_OFF} exec python3 {AGENT_INSIDE} >{FIFO_INSIDE} 2>&1",
+            f"{OFFLOADS_OFF} exec {AGENT_COMMAND} >{FIFO_INSIDE} 2>&1",
             image=self.images[node.image],
             network_mode=f"container:{self._containers[node.name].id}",
             cap_add=["NET_ADMIN"],
@@ -230,14 +245,22 @@ def _require_possible(plan: LabPlan) -> None:
             remedy=NO_ROUTERS,
         )
     for segment in plan.segments:
-        if segment.impairments != Impairments():
+        if any(subnet.version == 6 for subnet in segment.subnets):
+            raise MachineError(
+                f"network '{segment.name}' cannot have IPv6 on Docker's own networks",
+                remedy="run as root, or leave its subnet6 out",
+            )
+        if segment.impairments.active:
             raise MachineError(
                 f"network '{segment.name}' cannot be impaired on Docker's own networks",
                 remedy="run as root, or leave its impairments out",
             )
 
 
-def _conntrack_clock() -> dict[str, str]:
-    """The setting that puts times into events, where the kernel has it."""
-    known = Path("/proc/sys", *CONNTRACK_CLOCK.split(".")).exists()
-    return {CONNTRACK_CLOCK: "1"} if known else {}
+def _conntrack_settings() -> dict[str, str]:
+    """What puts times and counters into events, as far as the kernel has it."""
+    return {
+        f"net.netfilter.{name}": value
+        for name, value in WANTED.items()
+        if (SETTINGS / name).exists()
+    }

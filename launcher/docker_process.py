@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from launcher import killing
-from launcher.backend import Command
+from launcher import killing, leaves
+from launcher.backend import Command, HostGoneError
+from launcher.engine import EngineGoneError
 from launcher.images import PROGRAMS_INSIDE
 from topologies.errors import LabError
 
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 HOST_LABEL: Final = "gsta.host"
 LOGS_INSIDE: Final = "/logs"
 EXIT_S: Final = 10.0
+STOPPED: Final = "kill -STOP $$; "
+BECOME: Final = 'log=$1; shift; exec "$@" >>"$log" 2>&1 </dev/null'
 ENVIRONMENT: Final = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108
 
 
-def spawn(client: DockerClient, container: Container, command: Command) -> DockerProcess:
+def spawn(
+    client: DockerClient, container: Container, command: Command, *, leaf: Path | None = None
+) -> DockerProcess:
     """Run a lab program in a host's container, under the group that owns its flows.
 
-    The group is set before the program's first instruction, so no flow is ever without an owner.
+    The group is set before the program's first instruction, so no flow is ever without an owner;
+    so is the control group ``leaf``, for which its shell stops itself until it has been moved.
     """
     from docker.errors import APIError
 
@@ -39,7 +45,7 @@ def spawn(client: DockerClient, container: Container, command: Command) -> Docke
             container.id,
             # The shell becomes the program, which so writes its log itself.
             [
-                *("sh", "-c", 'log=$1; shift; exec "$@" >>"$log" 2>&1 </dev/null', "sh"),
+                *("sh", "-c", (STOPPED if leaf else "") + BECOME, "sh"),
                 *(f"{LOGS_INSIDE}/{command.log}", "python3", program, *command.arguments),
             ],
             user=f"{os.geteuid()}:{command.owner}",
@@ -49,13 +55,19 @@ def spawn(client: DockerClient, container: Container, command: Command) -> Docke
             stderr=False,
         )
         client.api.exec_start(created["Id"], detach=True)
-        return DockerProcess(client, created["Id"])
+        process = DockerProcess(client, created["Id"])
     except APIError as error:
-        host = container.labels[HOST_LABEL]
+        host, why = container.labels[HOST_LABEL], error.explanation or error
+        if error.status_code in (404, 409):  # removed, or not running any more
+            raise HostGoneError(host, why) from error
         raise LabError(
-            f"program '{command.program}' did not start on host '{host}': "
-            f"{error.explanation or error}"
+            f"program '{command.program}' did not start on host '{host}': {why}"
         ) from error
+    except OSError as error:  # what the engine's library lets through of its connection
+        raise EngineGoneError(error) from error
+    if leaf is not None:
+        process.admit(leaf)
+    return process
 
 
 class DockerProcess:
@@ -66,6 +78,7 @@ class DockerProcess:
         self._code: int | None = None
         self._handle: int | None = None
         self._inside = ""
+        self._leaf: Path | None = None
         state = client.api.exec_inspect(exec_id)
         self.pid = int(state["Pid"])
         if state["Running"]:
@@ -74,10 +87,24 @@ class DockerProcess:
                 self._inside = _control_groups(self.pid)
                 self._handle = os.pidfd_open(self.pid)
 
+    def admit(self, leaf: Path) -> None:
+        """Move it into a control group once it has stopped itself for that, and let it go on."""
+        self._leaf = leaf
+        deadline = time.monotonic() + EXIT_S
+        while (state := _state(self.pid)) != "T":
+            if state in ("", "Z") or time.monotonic() > deadline:
+                return
+            time.sleep(0.002)
+        with contextlib.suppress(OSError):
+            leaves.enter(leaf, self.pid)
+            self._inside = _control_groups(self.pid)
+        self._signal(signal.SIGCONT)
+
     def poll(self) -> int | None:
         """Exit code, or None while it runs; 128 + the signal that ended it."""
         if self._code is None and self._ended(0):
             self._code = self._ask_code()
+            leaves.discard(self._leaf)
         return self._code
 
     def stop(self, grace_s: float) -> int | None:
@@ -126,7 +153,17 @@ class DockerProcess:
                 time.sleep(0.01)
         except NotFound:  # with its container
             return 128 + signal.SIGKILL
+        except OSError as error:
+            raise EngineGoneError(error) from error
         return int(state["ExitCode"] or 0)
+
+
+def _state(pid: int) -> str:
+    """The letter for what a process is doing; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def _control_groups(pid: int) -> str:

@@ -29,6 +29,13 @@ _FAILURES: Final = (OSError, http.client.HTTPException, ValueError)
 _KINDS: Final = {"containers": "/containers/json?all=1&", "networks": "/networks?"}
 
 
+class EngineGoneError(LabError):
+    """The container engine has gone away, and with it the lab."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the container engine has gone away: {why}")
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
@@ -54,6 +61,15 @@ def find() -> set[str]:
     if path is None:
         return set()
     return {lab for kind in _KINDS for _, lab in _labelled(path, kind, LAB_LABEL)}
+
+
+def answers() -> bool:
+    """Whether the engine is there."""
+    path = socket_path()
+    try:
+        return path is not None and bool(_ask(path, "GET", "/_ping", (200,), _ASK_S))
+    except _FAILURES:
+        return False
 
 
 def remove(lab: str) -> Mapping[str, int]:

@@ -16,18 +16,23 @@ from typing import Final, NoReturn
 from launcher import syscalls
 
 # Enough to read what root can read and to send raw packets (a scan); see capabilities(7).
-_CAP_DAC_READ_SEARCH, _CAP_NET_RAW = 2, 13
+_CAP_DAC_READ_SEARCH, _CAP_NET_ADMIN, _CAP_NET_RAW = 2, 12, 13
 KEPT_CAPABILITIES: Final = (_CAP_DAC_READ_SEARCH, _CAP_NET_RAW)
+NETWORK_CAPABILITIES: Final = (*KEPT_CAPABILITIES, _CAP_NET_ADMIN)  # of who sets routes
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a process takes on: control groups, host name, files over the machine's, group id."""
+    """What a process takes on: control groups, host name, files over the machine's, group id.
+
+    ``capabilities`` are the rights that it keeps, by their numbers.
+    """
 
     groups: Sequence[str]
     hostname: str
     files: Mapping[str, str]  # path on the machine -> file that the process sees there
     owner: int | None  # group id; None leaves it as it is
+    capabilities: Sequence[int] = KEPT_CAPABILITIES
 
     def as_argument(self) -> str:
         """The text that `main` takes."""
@@ -48,7 +53,7 @@ def enter(entry: Entry) -> None:
     if entry.owner is not None:
         os.setgroups([])
         os.setresgid(entry.owner, entry.owner, entry.owner)
-    syscalls.keep_capabilities(KEPT_CAPABILITIES)
+    syscalls.keep_capabilities(entry.capabilities)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

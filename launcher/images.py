@@ -7,10 +7,12 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from launcher import netfilter
+import launcher
+from launcher import netfilter, nftrules
 from topologies.errors import LabError, MachineError, NotFoundError, Problem
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ SUITE: Final = "bookworm"
 RECIPES: Final = Path(__file__).parent / "docker_image"
 PROGRAMS: Final = Path(__file__).parent / "programs"
 PROGRAMS_INSIDE: Final = "/opt/gsta/programs"
-AGENT_INSIDE: Final = "/opt/gsta/netfilter.py"
+AGENT_COMMAND: Final = f"env PYTHONPATH=/opt/gsta/agent python3 -m {netfilter.__name__}"
 DIGEST_LABEL: Final = "gsta.digest"
 EPOCH_S: Final = 1  # modification time of every file: equal content makes an equal context
 
@@ -32,8 +34,11 @@ def roles() -> tuple[str, ...]:
     return tuple(sorted(path.name.split(".")[0] for path in RECIPES.glob("*.Dockerfile")))
 
 
-def ensure_image(client: DockerClient, role: str) -> str:
+def ensure_image(client: DockerClient, role: str, packages: Sequence[str] = ()) -> str:
     """Build the image of a role unless it is there already; its id (``sha256:…``).
+
+    ``packages`` are Debian packages it has besides: what the kinds of a lab use. All hosts of a lab
+    have the same, so that an image does not tell attackers from users.
 
     Raises
     ------
@@ -45,18 +50,21 @@ def ensure_image(client: DockerClient, role: str) -> str:
         The build failed; the message ends with its last lines.
     """
     context = build_context(role)
-    digest = hashlib.sha256(context).hexdigest()
-    tag = image_tag(role)
+    digest = hashlib.sha256(context + " ".join(packages).encode()).hexdigest()
+    tag = image_tag(role, packages)
     for image in client.images.list(filters={"label": f"{DIGEST_LABEL}={digest}"}):
         if tag in image.tags:
             return str(image.id)
     require_base(client)
-    return str(_build(client, context, tag=tag, digest=digest).id)
+    arguments = {"PACKAGES": " ".join(packages), **host_build_arguments()}
+    return str(_build(client, context, arguments, tag=tag, digest=digest).id)
 
 
-def image_tag(role: str) -> str:
-    """Name of a role's image in the engine."""
-    return f"gsta/{role}:latest"
+def image_tag(role: str, packages: Sequence[str] = ()) -> str:
+    """Name of a role's image, with these packages besides, in the engine."""
+    if not packages:
+        return f"gsta/{role}:latest"
+    return f"gsta/{role}:{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"
 
 
 def build_context(role: str) -> bytes:
@@ -72,7 +80,9 @@ def build_context(role: str) -> bytes:
                 "correct the host's image",
             )
         )
-    files = {"Dockerfile": recipe, "lab/netfilter.py": Path(netfilter.__file__)}
+    files = {"Dockerfile": recipe}
+    for module in (launcher, netfilter, nftrules):
+        files[f"lab/agent/launcher/{Path(str(module.__file__)).name}"] = Path(str(module.__file__))
     for path in sorted(PROGRAMS.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             files[f"lab/programs/{path.relative_to(PROGRAMS)}"] = path
@@ -103,7 +113,9 @@ def require_base(client: DockerClient, *, image: str = BASE_IMAGE) -> None:
             ) from error
 
 
-def _build(client: DockerClient, context: bytes, *, tag: str, digest: str) -> Image:
+def _build(
+    client: DockerClient, context: bytes, arguments: Mapping[str, str], *, tag: str, digest: str
+) -> Image:
     from docker.errors import BuildError
 
     try:
@@ -113,7 +125,7 @@ def _build(client: DockerClient, context: bytes, *, tag: str, digest: str) -> Im
             tag=tag,
             labels={DIGEST_LABEL: digest},
             network_mode="host",
-            buildargs=host_build_arguments(),
+            buildargs=dict(arguments),
             rm=True,
             forcerm=True,
         )

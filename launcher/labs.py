@@ -22,6 +22,7 @@ from launcher.labstate import (
     read_state,
     state_files,
 )
+from launcher.rundir import release_reserve
 from topologies.files import write_json
 
 __all__ = ["Lab", "LabState", "WipeReport", "dead_labs", "live_labs", "wipe"]
@@ -142,5 +143,6 @@ def _mark_incomplete(run_dir: Path) -> bool:
     if not isinstance(record, dict) or record.get("status") == "complete":
         return False
     reason = record.get("reason") or _KILLED
+    release_reserve(run_dir)
     write_json(manifest, record | {"status": "incomplete", "reason": reason})
     return True

@@ -87,6 +87,10 @@ class Lab:
             forget(self._file)
             self._lock.close()
 
+    def abandon(self) -> None:
+        """Leave the lab to the next wipe, for something of it could not be removed."""
+        self._lock.close()
+
     def __enter__(self) -> Self:
         return self
 

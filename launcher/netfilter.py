@@ -1,10 +1,10 @@
-"""Which group opened which flow, asked of the kernel: nftables and conntrack over netlink.
+"""Which program opened which flow, and what became of it, asked of the kernel over netlink.
 
-A rule in a host's network namespace copies the group id of the sending process onto the flow
-(``ct direction original ct mark set meta skgid``); conntrack then reports each new flow with that
-mark, and each flow whose mark changes: a UDP port that another process took over while the kernel
-still remembered the flow. Everything here acts on the calling thread's namespace. Standard library
-only, and no `nft` program: the same file runs by itself in a helper container.
+Rules in a host's network namespace (`launcher.nftrules`) copy onto each flow who opened or accepted
+it; conntrack then reports each new flow with that, each flow whose mark changes (a UDP port that
+another process took over while the kernel still remembered the flow), and each flow's end with its
+packets and bytes. Packets that are of no flow come one by one. Everything here acts on the calling
+thread's namespace. Standard library only: it runs by itself in a helper container too.
 """
 
 from __future__ import annotations
@@ -24,33 +24,48 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
-TABLE: Final = b"gsta\0"
+from launcher import nftrules
+from launcher.nftrules import ACCEPTED, ACCEPTED_MARK, NETFILTER, OPENED, netlink_messages
+
 BUFFER_BYTES: Final = 32 << 20  # 20,000 flows of a burst; 3,000 flows/s need far less
 
-NETFILTER: Final = 12  # NETLINK_NETFILTER
-REQUEST, ACK, CREATE, APPEND = 0x1, 0x4, 0x400, 0x800
-BATCH_BEGIN, BATCH_END, NLMSG_ERROR = 0x10, 0x11, 0x2
-NFTABLES: Final = 10
-NEW_TABLE, DELETE_TABLE, NEW_CHAIN, NEW_RULE = (NFTABLES << 8 | n for n in (0, 2, 3, 6))
-INET: Final = 1
-HOOK_PREROUTING, HOOK_OUTPUT, PRIORITY_MANGLE = 0, 3, -150
-REGISTER, CT_DIRECTION, CT_MARK, CT_EVENTMASK, META_SKGID = 1, 1, 3, 18, 11
-EVENTS: Final = 1 << 0 | 1 << 1 | 1 << 7  # new, related, mark
-
-CONNTRACK_NEW: Final = 1 << 8  # subsystem conntrack, message new
-GROUPS: Final = 1 << 0 | 1 << 1  # new and update
-CTA_TUPLE_ORIG, CTA_MARK, CTA_TIMESTAMP_EVENT = 1, 8, 27
+CONNTRACK_NEW, CONNTRACK_DELETE = 1 << 8, 1 << 8 | 2  # subsystem conntrack
+LOG_PACKET, LOG_CONFIG = 4 << 8, 4 << 8 | 1  # subsystem log
+LOG_PAYLOAD, LOG_GID = 9, 14
+LOG_BYTES: Final = 64  # of each packet: the headers with addresses and ports
+GROUPS: Final = 1 << 0 | 1 << 1 | 1 << 2  # new, update, destroy
+CTA_TUPLE_ORIG, CTA_MARK, CTA_ORIG, CTA_REPLY, CTA_TIMESTAMP, CTA_LABELS = 1, 8, 9, 10, 20, 22
+CTA_TIMESTAMP_EVENT: Final = 27
 TUPLE_IP, TUPLE_PROTO = 1, 2
 NESTED: Final = 0x8000
 SO_RCVBUFFORCE, SO_MEMINFO, MEMINFO_DROPS = 33, 55, 8
+ENDED, PACKET = 3, 4  # beside OPENED and ACCEPTED
+PORTS: Final = (6, 17, 132, 136)  # protocols with ports
 
 SETTINGS: Final = Path("/proc/sys/net/netfilter")
+# A closed connection is remembered for 10 s, not 120: its end is known soon, and 2,000 connections
+# a second need no more than 20,000 entries of the kernel's table.
+WANTED: Final = {
+    "nf_conntrack_events": "1",
+    "nf_conntrack_timestamp": "1",
+    "nf_conntrack_acct": "1",
+    "nf_conntrack_tcp_timeout_time_wait": "10",
+    # A connection's last packets, after the kernel has forgotten it, are no new one.
+    "nf_conntrack_tcp_loose": "0",
+    # Packets outside the window are counted too.
+    "nf_conntrack_tcp_be_liberal": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class NewFlow:
-    """A flow that a marked process opened; ``time_ns`` is the kernel's real-time clock."""
+class Flow:
+    """What the kernel said of a flow; times are of its real-time clock.
 
+    ``owner`` is the group id, ``cgroup`` the id of the control group of who opened or accepted it
+    (0: not known). An end has the counters of both directions, the opener's first.
+    """
+
+    what: int  # OPENED, ACCEPTED, ENDED or PACKET
     time_ns: int
     protocol: int
     src: str
@@ -58,20 +73,26 @@ class NewFlow:
     dst: str
     dport: int
     owner: int
+    cgroup: int = 0
+    start_ns: int = 0
+    packets: int = 0
+    bytes: int = 0
+    reply_packets: int = 0
+    reply_bytes: int = 0
 
 
-def start() -> socket.socket:
+def start(level: int | None = None) -> socket.socket:
     """Mark flows in this namespace and return the socket their events come in on.
+
+    ``level`` is that of `launcher.nftrules.install`.
 
     Raises
     ------
     OSError
         The kernel has no nftables or conntrack here, or refuses (no CAP_NET_ADMIN).
     """
-    for name in ("nf_conntrack_events", "nf_conntrack_timestamp"):
-        # A container's /proc/sys is read-only: there the engine sets them (docker_native).
-        with contextlib.suppress(OSError):
-            (SETTINGS / name).write_text("1")
+    for name, value in WANTED.items():
+        _set(name, value)
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     try:
         try:
@@ -80,14 +101,47 @@ def start() -> socket.socket:
             events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         events.bind((0, GROUPS))
         events.setblocking(False)
-        _mark_flows()
+        _install(events, level)
     except OSError:
         events.close()
         raise
     return events
 
 
-def read(events: socket.socket) -> Iterator[NewFlow]:
+def _install(events: socket.socket, level: int | None) -> None:
+    events.send(_log_settings())
+    try:
+        nftrules.install(level, log=True)
+    except OSError:  # no nfnetlink_log: what begins within a connection must be a flow, then
+        nftrules.install(level, log=False)
+        _set("nf_conntrack_tcp_loose", "1")
+
+
+def _log_settings() -> bytes:
+    """Bind the log's group to the socket that sends this: headers, each packet at once."""
+    bind = nftrules.text(1, b"\1")
+    copy = nftrules.text(2, struct.pack("!IBB", LOG_BYTES, 2, 0)) + nftrules.number(5, 1)
+    return b"".join(
+        struct.pack("=IHHII", 20 + len(body), LOG_CONFIG, nftrules.REQUEST, 0, 0)
+        + struct.pack("!BBH", socket.AF_UNSPEC, 0, nftrules.LOG_GROUP)
+        + body
+        for body in (bind, copy)
+    )
+
+
+def _set(name: str, value: str) -> None:
+    # A container's /proc/sys is read-only: there the engine sets them (docker_native).
+    with contextlib.suppress(OSError):
+        (SETTINGS / name).write_text(value)
+
+
+def end_all(events: socket.socket) -> None:
+    """Make the kernel forget every flow of the namespace that ``events`` is of, and say so."""
+    head = struct.pack("=IHHII", 20, CONNTRACK_DELETE, nftrules.REQUEST, 0, 0)
+    events.send(head + struct.pack("!BBH", socket.AF_UNSPEC, 0, 0))
+
+
+def read(events: socket.socket) -> Iterator[Flow]:
     """Every event waiting in the socket; overruns are skipped here and counted by `lost`."""
     while True:
         try:
@@ -107,52 +161,79 @@ def lost(events: socket.socket) -> int:
     return int(struct.unpack_from("=I", info, 4 * MEMINFO_DROPS)[0])
 
 
-def parse(data: bytes, *, received_ns: int) -> Iterator[NewFlow]:
-    """New marked flows in a datagram of conntrack messages.
+def parse(data: bytes, *, received_ns: int) -> Iterator[Flow]:
+    """What a datagram of conntrack messages says of flows with an owner.
 
     Kernels before 6.14 put no time into the event: there it is the time of receipt.
     """
-    for kind, body in _messages(data):
-        if kind != CONNTRACK_NEW or len(body) < 4:
+    for kind, body in netlink_messages(data):
+        if kind == LOG_PACKET and (packet := _packet(_attributes(body[4:]), received_ns)):
+            yield packet
+        if kind not in (CONNTRACK_NEW, CONNTRACK_DELETE) or len(body) < 4:
             continue
         attributes = _attributes(body[4:])
         mark = int.from_bytes(attributes.get(CTA_MARK, b""), "big")
-        tuple_ = _attributes(attributes.get(CTA_TUPLE_ORIG, b""))
-        if mark == 0 or not {TUPLE_IP, TUPLE_PROTO} <= tuple_.keys():
+        label = attributes.get(CTA_LABELS, b"")
+        if not mark and (kind == CONNTRACK_DELETE or not any(label)):
             continue
-        src, dst = _addresses(tuple_[TUPLE_IP])
-        if not src:
+        cgroup, role = struct.unpack("=QQ", label) if len(label) == 16 else (0, OPENED)
+        role = ACCEPTED if role == ACCEPTED else OPENED
+        if mark & ACCEPTED_MARK:
+            mark, role = mark & ~ACCEPTED_MARK, ACCEPTED
+        end_points = _end_points(attributes.get(CTA_TUPLE_ORIG, b""))
+        if end_points is None:
             continue
-        protocol, sport, dport = _ports(tuple_[TUPLE_PROTO])
         stamp = attributes.get(CTA_TIMESTAMP_EVENT)
         time_ns = int.from_bytes(stamp, "big") if stamp else received_ns
-        yield NewFlow(time_ns, protocol, src, sport, dst, dport, mark)
+        if kind == CONNTRACK_NEW:
+            yield Flow(role, time_ns, *end_points, mark, cgroup)
+        elif role == OPENED:
+            yield _end(attributes, end_points, mark, received_ns)
 
 
-def _addresses(data: bytes) -> tuple[str, str]:
-    """Attributes 1 and 2 are IPv4 source and destination, 3 and 4 IPv6."""
-    values = [value for _, value in sorted(_attributes(data).items())]
-    if len(values) != 2 or {len(v) for v in values} not in ({4}, {16}):
-        return "", ""
-    return str(ipaddress.ip_address(values[0])), str(ipaddress.ip_address(values[1]))
+_EndPoints = tuple[int, str, int, str, int]
 
 
-def _ports(data: bytes) -> tuple[int, int, int]:
-    """Attributes 1 to 3 are protocol, source and destination port (absent for ICMP)."""
-    attributes = _attributes(data)
-    protocol, sport, dport = (int.from_bytes(attributes.get(n, b""), "big") for n in (1, 2, 3))
-    return protocol, sport, dport
+def _packet(attributes: dict[int, bytes], received_ns: int) -> Flow | None:
+    """A packet of no flow; None if its headers are no such thing."""
+    owner, data = attributes.get(LOG_GID, b""), attributes.get(LOG_PAYLOAD, b"")
+    if len(owner) != 4 or len(data) < 40:
+        return None
+    if data[0] >> 4 == 4:
+        protocol, ends, rest = data[9], (data[12:16], data[16:20]), data[4 * (data[0] & 15) :]
+    else:
+        protocol, ends, rest = data[6], (data[8:24], data[24:40]), data[40:]
+    ports = struct.unpack_from("!HH", rest) if protocol in PORTS and len(rest) >= 4 else (0, 0)
+    src, dst = (str(ipaddress.ip_address(end)) for end in ends)
+    group = int.from_bytes(owner, "big")
+    return Flow(PACKET, received_ns, protocol, src, ports[0], dst, ports[1], group)
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each netlink message."""
-    offset = 0
-    while offset + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, offset)
-        if length < 16 or offset + length > len(data):
-            return
-        yield kind, data[offset + 16 : offset + length]
-        offset += (length + 3) & ~3
+def _end(attributes: dict[int, bytes], end_points: _EndPoints, mark: int, received_ns: int) -> Flow:
+    begun, ended = (
+        int.from_bytes(_attributes(attributes.get(CTA_TIMESTAMP, b"")).get(n, b""), "big")
+        for n in (1, 2)
+    )
+    counters = (
+        int.from_bytes(_attributes(attributes.get(way, b"")).get(n, b""), "big")
+        for way in (CTA_ORIG, CTA_REPLY)
+        for n in (1, 2)
+    )
+    return Flow(ENDED, ended or received_ns, *end_points, mark, 0, begun, *counters)
+
+
+def _end_points(data: bytes) -> _EndPoints | None:
+    """Protocol, source and destination; None of what has none."""
+    parts = _attributes(data)
+    # Attributes 1 and 2 are IPv4 source and destination, 3 and 4 IPv6.
+    ends = [value for _, value in sorted(_attributes(parts.get(TUPLE_IP, b"")).items())]
+    if TUPLE_PROTO not in parts or len(ends) != 2 or {len(x) for x in ends} not in ({4}, {16}):
+        return None
+    src, dst = (str(ipaddress.ip_address(x)) for x in ends)
+    # Attributes 1 to 3 are protocol, source and destination port (absent for ICMP).
+    numbers = _attributes(parts[TUPLE_PROTO])
+    protocol, sport, dport = (int.from_bytes(numbers.get(n, b""), "big") for n in (1, 2, 3))
+    return protocol, src, sport, dst, dport
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
@@ -168,78 +249,8 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _mark_flows() -> None:
-    """Install the table with its rules, in one transaction, replacing an older one."""
-    messages = [
-        _message(BATCH_BEGIN, 0, family=0, resource=NFTABLES),
-        _message(NEW_TABLE, CREATE, _text(1, TABLE)),
-        _message(DELETE_TABLE, 0, _text(1, TABLE)),
-        _message(NEW_TABLE, CREATE, _text(1, TABLE)),
-        _message(NEW_CHAIN, CREATE, _chain(b"in\0", HOOK_PREROUTING)),
-        _message(NEW_RULE, CREATE | APPEND, _rule(b"in\0", _ONLY_OUR_EVENTS)),
-        _message(NEW_CHAIN, CREATE, _chain(b"out\0", HOOK_OUTPUT)),
-        _message(NEW_RULE, CREATE | APPEND | ACK, _rule(b"out\0", _ONLY_OUR_EVENTS + _OWNER)),
-        _message(BATCH_END, 0, family=0, resource=NFTABLES),
-    ]
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER) as request:
-        request.settimeout(10)
-        request.bind((0, 0))
-        request.send(b"".join(messages))
-        for kind, body in _messages(request.recv(1 << 16)):
-            code = struct.unpack_from("=i", body)[0] if kind == NLMSG_ERROR else 0
-            if code:
-                raise OSError(-code, f"nftables: {errno.errorcode.get(-code, code)}")
-
-
-def _chain(name: bytes, hook: int) -> bytes:
-    place = _number(1, hook) + _number(2, PRIORITY_MANGLE)
-    return _text(1, TABLE) + _text(3, name) + _nested(4, place) + _text(7, b"filter\0")
-
-
-def _rule(chain: bytes, expressions: bytes) -> bytes:
-    return _text(1, TABLE) + _text(2, chain) + _nested(4, expressions)
-
-
-def _expression(name: bytes, data: bytes) -> bytes:
-    return _nested(1, _text(1, name) + _nested(2, data))
-
-
-def _text(kind: int, value: bytes) -> bytes:
-    length = 4 + len(value)
-    return struct.pack("=HH", length, kind) + value + bytes(-length % 4)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _text(kind, struct.pack("!i", value))
-
-
-def _nested(kind: int, value: bytes) -> bytes:
-    return _text(kind | NESTED, value)
-
-
-# ct eventmask set new,related,mark: no event for each step of each connection
-_ONLY_OUR_EVENTS: Final = _expression(
-    b"immediate\0", _number(1, REGISTER) + _nested(2, _text(1, struct.pack("=I", EVENTS)))
-) + _expression(b"ct\0", _number(2, CT_EVENTMASK) + _number(4, REGISTER))
-
-# ct direction original ct mark set meta skgid: a server's replies must not overwrite the opener
-_OWNER: Final = (
-    _expression(b"ct\0", _number(1, REGISTER) + _number(2, CT_DIRECTION))
-    + _expression(b"cmp\0", _number(1, REGISTER) + _number(2, 0) + _nested(3, _text(1, b"\0")))
-    + _expression(b"meta\0", _number(1, REGISTER) + _number(2, META_SKGID))
-    + _expression(b"ct\0", _number(2, CT_MARK) + _number(4, REGISTER))
-)
-
-
-def _message(
-    kind: int, flags: int, body: bytes = b"", *, family: int = INET, resource: int = 0
-) -> bytes:
-    head = struct.pack("=IHHII", 20 + len(body), kind, flags | REQUEST, 0, 0)
-    return head + struct.pack("!BBH", family, 0, resource) + body
-
-
 def main() -> int:
-    """Write a JSON line for each new flow until SIGTERM, then how many were lost."""
+    """Write a JSON line for each event until SIGTERM, then how many were lost."""
     wake, woken = socket.socketpair()
     signal.signal(signal.SIGTERM, lambda *_: None)
     wake.setblocking(False)
@@ -252,7 +263,11 @@ def main() -> int:
             ending = woken in readable
             for flow in read(events):
                 _say(astuple(flow))
-        _say({"lost": lost(events)})
+        missed = lost(events)
+        end_all(events)
+        for flow in read(events):
+            _say(astuple(flow))
+        _say({"lost": missed, "ends_lost": lost(events) - missed})
     return 0
 
 

@@ -2,29 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
+from typing import Any, Literal
 
+from launcher.activities.kind import Need, Shared
 from topologies import Impairments, Limits
+from topologies.addresses import Address, Prefix, Version
+from topologies.routers import Action
+
+Interface = IPv4Interface | IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One interface of a node: its address on a network."""
+    """One interface of a node: its addresses on a network, IPv4 before IPv6."""
 
     network: str
     interface: str  # eth0, eth1, … in the node
-    address: IPv4Address
-    prefix_length: int
+    addresses: tuple[Interface, ...]
+
+    @property
+    def address(self) -> Address:
+        """Its first address."""
+        return self.addresses[0].ip
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A static route of a node."""
 
-    destination: IPv4Network
-    gateway: IPv4Address
+    destination: Prefix
+    gateway: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Source NAT of a router: on ``network`` its ``address`` stands for the ranges inside."""
+
+    router: str
+    network: str
+    interface: str
+    address: IPv4Address
+    inside: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRule:
+    """A firewall rule, its names looked up; no sources, targets or ports means any."""
+
+    action: Action
+    sources: tuple[Prefix, ...]
+    targets: tuple[Prefix, ...]
+    protocol: Literal["any", "tcp", "udp", "icmp"]
+    ports: tuple[tuple[int, int], ...]  # first and last of each range
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a router forwards of new connections: the first rule that fits, else the default."""
+
+    default: Action
+    rules: tuple[FilterRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A BGP session of a router; inside an autonomous system where the numbers are the same."""
+
+    name: str
+    asn: int
+    address: Address
+    own_address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What a router's routing daemon speaks and has to learn."""
+
+    asn: int
+    router_id: IPv4Address
+    neighbours: tuple[Neighbour, ...]
+    ospf: tuple[tuple[str, bool], ...]  # interfaces, and whether a router of the system is there
+    statics: tuple[Route, ...]  # to what is behind routers that speak no routing
+    expected: tuple[tuple[str, Prefix], ...]  # networks, each with a range that must be reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +98,33 @@ class Node:
     forwards: bool
     image: str
     limits: Limits
+    nat: Translation | None = None
+    filter: Filter | None = None
+    routing: Routing | None = None
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """IP versions it has addresses of."""
+        return frozenset(address.version for link in self.links for address in link.addresses)
+
+    def address_of(self, version: Version) -> Address:
+        """Its first address of an IP version that it has."""
+        return next(a.ip for x in self.links for a in x.addresses if a.version == version)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A network to create."""
+    """A network to create; its ranges are IPv4 before IPv6."""
 
     name: str
-    subnet: IPv4Network
+    subnets: tuple[Prefix, ...]
     mtu: int
     impairments: Impairments
+
+    @property
+    def subnet(self) -> Prefix:
+        """Its first range."""
+        return self.subnets[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +135,40 @@ class LabPlan:
     segments: tuple[Segment, ...]
     nodes: tuple[Node, ...]
     captures: tuple[str, ...]
+    needs: tuple[Need, ...] = ()  # of all kinds that the topology names
+    seed: int = 0  # of what chance does to packets
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""
         return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """Nodes whose programs open flows: hosts, and routers with a routing daemon."""
+        return tuple(n.name for n in self.nodes if not n.forwards or n.routing is not None)
+
+    @property
+    def host_addresses(self) -> tuple[tuple[str, Address], ...]:
+        """Name and address of every interface of every node."""
+        return tuple((n.name, a.ip) for n in self.nodes for x in n.links for a in x.addresses)
+
+    @property
+    def translations(self) -> tuple[Translation, ...]:
+        """Every NAT of the lab."""
+        return tuple(node.nat for node in self.nodes if node.nat is not None)
+
+    def seen_as(self, name: str) -> tuple[Address, ...]:
+        """Addresses that the node's flows have somewhere in the lab: its own, and of NATs."""
+        own: list[Address] = [x.ip for link in self.node(name).links for x in link.addresses]
+        added = True
+        while added:
+            added = False
+            for nat in self.translations:
+                inside = any(address in subnet for address in own for subnet in nat.inside)
+                if inside and nat.address not in own:
+                    own.append(nat.address)
+                    added = True
+        return tuple(own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +196,18 @@ class ServicePlan:
     params: dict[str, Any]
     seed: int
     owner: int
+    shared: dict[str, Shared] = field(default_factory=dict)  # with the sessions that talk to it
+
+
+@dataclass(frozen=True, slots=True)
+class InsidePlan:
+    """What a session carries through its tunnel: another session, drawn like any other."""
+
+    kind: str
+    variant: str
+    params: dict[str, Any]
+    peers: tuple[Endpoint, ...]
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +227,9 @@ class SessionPlan:
     think_time: dict[str, Any]  # a TimeDistribution, dumped
     seed: int
     owner: int
+    inside: InsidePlan | None = None
+    phase: int | None = None  # with a target: begins when that phase's pace asks for it
+    shared: str = ""  # with its service
 
 
 @dataclass(frozen=True, slots=True)

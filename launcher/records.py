@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from launcher.activities.kind import Origin
+
 RUN_FORMAT = 1
 
 
@@ -37,6 +39,53 @@ class Peer(Record):
     protocol: Protocol
 
 
+class InsideRecord(Record):
+    """What a session carried through its tunnel."""
+
+    kind: str
+    variant: str
+    params: dict[str, Any]
+    services: tuple[str, ...]
+
+
+class LinkRecord(Record):
+    """One direction of a network's links, as it was asked for."""
+
+    rate_mbit: float | None = Field(description="null: unlimited")
+    delay_ms: float
+    jitter_ms: float
+    jitter_distribution: str
+    loss_percent: float
+    loss_burst_packets: float
+    reorder_percent: float
+    duplicate_percent: float
+    queue_packets: int | None
+    queue_ms: float | None
+
+
+class LinkMeasure(Record):
+    """One direction of one link of a network, as a probe found it before the first packet."""
+
+    frames: int = Field(description="sent by the probe to measure all but the rate")
+    rate_mbit: float | None = Field(description="null: not limited, or too fast to measure")
+    delay_ms: float | None = Field(description="median; null: nothing arrived")
+    jitter_ms: float | None = Field(description="standard deviation of the delay")
+    loss_percent: float
+    reorder_percent: float
+    duplicate_percent: float
+
+
+class VerifiedLink(Record):
+    """What a network's links were asked to do at the start, and what they did."""
+
+    network: str
+    direction: Literal["down", "up"] = Field(description="down: towards the machines")
+    mechanism: str = Field(description="tbf, netem or user-space link")
+    node: str = Field(description="the machine whose link was measured")
+    asked: LinkRecord
+    measured: LinkMeasure
+
+
 class ActivityRecord(Record):
     """One session of one user: a program that ran on a host."""
 
@@ -48,7 +97,7 @@ class ActivityRecord(Record):
     params: dict[str, Any]
     user: str = Field(description="who acts, for example client-1/browsing/0")
     host: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = Field(description="of the host, and those that NAT gives it")
     container: str = Field(description="container id or network namespace name")
     owner: int = Field(description="group id of its processes, the mark the kernel puts on flows")
     peers: tuple[Peer, ...]
@@ -57,6 +106,8 @@ class ActivityRecord(Record):
     outcome: Literal["ok", "failed", "stopped"]
     exit_code: int | None
     effect: dict[str, Any] | None = Field(description="what an attack achieved; null for the rest")
+    inside: InsideRecord | None = Field(None, description="of a tunnel: what it carried")
+    origin: Origin = Field("real", description="or synthetic, from a profile, or replayed")
 
 
 class ServiceRecord(Record):
@@ -77,19 +128,43 @@ class ServiceRecord(Record):
     outcome: Literal["ok", "failed", "stopped"]
 
 
+class TargetRecord(Record):
+    """What a phase aimed at and what it met, on average."""
+
+    unit: Literal["users", "flows_per_s"]
+    asked: float
+    achieved: float
+    met: bool = Field(description="within five per cent")
+
+
 class PhaseRecord(Record):
     """One phase of the experiment."""
 
     record: Literal["phase"] = "phase"
     name: str
     intensity: float
+    target: TargetRecord | None = Field(None, description="null: the phase had none")
     start_ns: int
     stop_ns: int
 
 
-class EvidenceRecord(Record):
-    """The kernel saw this owner open this flow (conntrack, NEW event). Never read by the rules."""
+class ImpairmentRecord(Record):
+    """From this moment on the links of a network were like this."""
 
+    record: Literal["impairment"] = "impairment"
+    network: str
+    time_ns: int
+    at_s: float = Field(description="when the schedule asked for it")
+    down: LinkRecord = Field(description="towards the machines")
+    up: LinkRecord = Field(description="from the machines")
+
+
+class EvidenceRecord(Record):
+    """The kernel saw this owner open or accept this flow (conntrack). Never read by the rules."""
+
+    role: Literal["opened", "accepted", "packet"] = Field(
+        "opened", description="packet: it sent one that the kernel made no flow of"
+    )
     time_ns: int
     protocol: int = Field(description="IP protocol number")
     src: str
@@ -100,17 +175,51 @@ class EvidenceRecord(Record):
     activity: str | None = Field(
         description="activity or service id; null when the owner is unknown"
     )
+    second: str | None = Field(
+        None, description="the same by the control group of its socket; null where that is unknown"
+    )
+
+
+class FlowEndRecord(Record):
+    """The kernel forgot a flow that this owner had opened: what it had counted until then."""
+
+    start_ns: int
+    time_ns: int = Field(description="10 s after a TCP connection closed, or when the run ended")
+    protocol: int = Field(description="IP protocol number")
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    host: str
+    activity: str | None
+    packets: int = Field(description="that the opener sent, as its host counted them")
+    bytes: int = Field(description="of IP")
+    reply_packets: int
+    reply_bytes: int
+
+
+class WindowRecord(Record):
+    """An activity that sends frames itself, which no flow of the kernel's shows: when and where."""
+
+    activity: str
+    host: str
+    addresses: tuple[str, ...]
+    macs: tuple[str, ...] = Field(description="empty on Docker's own networks")
+    start_ns: int
+    stop_ns: int
 
 
 class CaptureRecord(Record):
     """One capture file and what the kernel said about it."""
 
-    network: str
-    file: str = Field(description="relative to the run directory")
+    network: str = Field(description="or a host's interface, as client:eth0")
+    file: str = Field(description="relative to the run directory; empty when it was streamed")
+    further: tuple[str, ...] = Field((), description="more files of the same, when it was rotated")
     packets: int = Field(description="written to the file")
     received: int
     dropped_by_kernel: int
     dropped_by_interface: int
+    lost: str = Field("", description="why packets are missing; empty when it ran to the end")
 
 
 class Manifest(Record):
@@ -128,9 +237,12 @@ class Manifest(Record):
     notes: tuple[str, ...] = Field(description="what this machine could not do, in words")
     versions: dict[str, str]
     machine: dict[str, str | int | float]
-    evidence: str = Field(description="'conntrack by group id', or why there is none")
+    evidence: str = Field(description="how the kernel knows whose a flow is, or why there is none")
+    time_scale: float = Field(1.0, description="what pauses and phases were divided by")
+    losses: tuple[str, ...] = Field((), description="what the run lost although it went on")
     start_ns: int
     stop_ns: int | None
     counts: dict[str, int]
     captures: tuple[CaptureRecord, ...]
+    links: tuple[VerifiedLink, ...] = Field((), description="of the impaired networks")
     sha256: dict[str, str] = Field(description="of every other file of the run")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 from launcher.records import (
     ActivityRecord,
     EvidenceRecord,
+    ImpairmentRecord,
     Manifest,
     PhaseRecord,
     Record,
@@ -28,14 +31,19 @@ MANIFEST = "manifest.json"
 TOPOLOGY = "topology.yaml"
 JOURNAL = "journal.jsonl"
 EVIDENCE = "evidence.jsonl"
+ENDS = "ends.jsonl"
+WINDOWS = "windows.jsonl"
 CAPTURES = "captures"
 LOGS = "logs"
+RESERVE = ".reserve"  # so that the disk is never too full for the last manifest
+RESERVE_BYTES = 1 << 18
 
-JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord
+JournalRecord = ActivityRecord | ServiceRecord | PhaseRecord | ImpairmentRecord
 _JOURNAL_TYPES: Mapping[str, type[JournalRecord]] = {
     "activity": ActivityRecord,
     "service": ServiceRecord,
     "phase": PhaseRecord,
+    "impairment": ImpairmentRecord,
 }
 
 
@@ -63,7 +71,8 @@ class LineWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):  # a full disk: `write` has said so
+            self._stream.close()
 
 
 def create(run_dir: Path, manifest: Manifest, topology: Topology) -> None:
@@ -76,9 +85,15 @@ def create(run_dir: Path, manifest: Manifest, topology: Topology) -> None:
         )
     for folder in (CAPTURES, LOGS):
         (run_dir / folder).mkdir(parents=True, exist_ok=True)
+    (run_dir / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))
     write_manifest(run_dir, manifest)
     resolved = yaml.safe_dump(topology.model_dump(mode="json"), sort_keys=False)
     write_text(run_dir / TOPOLOGY, resolved)
+
+
+def release_reserve(run_dir: Path) -> None:
+    """Give back the room that was kept for the last manifest, now that it is to be written."""
+    (run_dir / RESERVE).unlink(missing_ok=True)
 
 
 def write_manifest(run_dir: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""When sessions begin: a renewal process whose rate follows the phases' intensity. Pure."""
+"""When sessions begin: a renewal process whose rate follows the phases' level. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def session_starts(
 ) -> Iterator[float]:
     """Yield the start times of one user's sessions, in seconds from the first phase.
 
-    Gaps are drawn from ``arrival`` in operational time, which runs at the intensity of the phase
-    (time rescaling: twice the intensity, half the gaps; none at intensity 0).
+    Gaps are drawn from ``arrival`` in operational time, which runs at the level of the phase (time
+    rescaling: twice the level, half the gaps; none at level 0).
     """
     operational = arrival.sample_s(rng) * rng.random()  # users do not all begin together
     while (start := _real_time(operational, phases)) is not None:
@@ -25,12 +25,15 @@ def session_starts(
 
 
 def _real_time(operational: float, phases: Sequence[Phase]) -> float | None:
-    """Invert the integral of the intensity; None beyond the last phase."""
+    """Invert the integral of the level; None beyond the last phase.
+
+    A phase with a target counts for nothing here: its sessions begin as `launcher.pace` says.
+    """
     begin = 0.0
     for phase in phases:
-        length = phase.duration_s * phase.intensity
+        length = phase.area_s(phase.duration_s) if phase.target is None else 0.0
         if operational < length:
-            return begin + operational / phase.intensity
+            return begin + phase.time_of(operational)
         operational -= length
         begin += phase.duration_s
     return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +43,24 @@ class Disagreement(BaseModel):
     reason: str
 
 
+class Coverage(BaseModel):
+    """How many flows the evidence knows, and whether it counted what was captured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flows: int = Field(0, ge=0, description="that programs made")
+    known: int = Field(0, ge=0, description="of them, those that the evidence gives an owner")
+    by_window: int = Field(0, ge=0, description="of those, by when and where it ran alone")
+    unseen: dict[str, int] = Field(default_factory=dict, description="the rest, by protocol")
+    compared: int = Field(0, ge=0, description="flows whose end has the kernel's counters")
+    equal: int = Field(0, ge=0, description="of them, those captured with as many packets")
+
+    @property
+    def share(self) -> float | None:
+        """Known over all; None when there are none."""
+        return self.known / self.flows if self.flows else None
+
+
 class LabelQuality(BaseModel):
     """Label accuracy of one run or of several."""
 
@@ -52,6 +71,7 @@ class LabelQuality(BaseModel):
     classes: dict[str, Agreement] = Field(default_factory=dict, description="by the rules' label")
     undecided: int = Field(0, description="unlabelled or ambiguous flows whose owner is known")
     unseen: int = Field(0, description="flows that the kernel's evidence does not name")
+    coverage: Coverage | None = Field(None, description="null without evidence")
     disagreements: tuple[Disagreement, ...] = Field((), description="the first of them")
 
 
@@ -81,7 +101,24 @@ def combined(qualities: Iterable[LabelQuality], *, listed: int) -> LabelQuality:
         classes={name: _sum(_of(part.classes, name) for part in parts) for name in names},
         undecided=sum(part.undecided for part in parts),
         unseen=sum(part.unseen for part in parts),
+        coverage=_whole([part.coverage for part in parts if part.coverage is not None]),
         disagreements=tuple(d for part in parts for d in part.disagreements)[:listed],
+    )
+
+
+def _whole(parts: Sequence[Coverage]) -> Coverage | None:
+    if not parts:
+        return None
+    unseen: Counter[str] = Counter()
+    for part in parts:
+        unseen.update(part.unseen)
+    return Coverage(
+        flows=sum(part.flows for part in parts),
+        known=sum(part.known for part in parts),
+        by_window=sum(part.by_window for part in parts),
+        unseen=dict(sorted(unseen.items())),
+        compared=sum(part.compared for part in parts),
+        equal=sum(part.equal for part in parts),
     )
 
 

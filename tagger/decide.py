@@ -119,7 +119,18 @@ def _fitting_targets(rules: Sequence[Rule], targets: Targets) -> list[Bools]:
     numbers: dict[tuple[str, ...], int] = {}
     alike = [
         numbers.setdefault(
-            (a.kind, a.variant, a.name, a.host, a.outcome, peer.service, peer.kind), len(numbers)
+            (
+                a.kind,
+                a.variant,
+                a.inside.kind if a.inside else "",
+                a.origin,
+                a.name,
+                a.host,
+                a.outcome,
+                peer.service,
+                peer.kind,
+            ),
+            len(numbers),
         )
         for a, peer in zip(map(targets.owner, range(len(targets))), targets.peers, strict=True)
     ]
@@ -134,6 +145,8 @@ def _fulfils(when: When, profile: tuple[str, ...]) -> bool:
     conditions = (
         when.kind,
         when.variant,
+        when.inside,
+        when.origin,
         when.name,
         when.host,
         when.outcome,

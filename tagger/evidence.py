@@ -18,6 +18,7 @@ from tagger.keys import AddressPairs, lookup, pack
 
 EVENTS: Final = pa.schema(
     [
+        pa.field("role", pa.string(), nullable=False),
         pa.field("time_ns", pa.int64(), nullable=False),
         pa.field("protocol", pa.int64(), nullable=False),
         pa.field("src", pa.string(), nullable=False),
@@ -26,6 +27,7 @@ EVENTS: Final = pa.schema(
         pa.field("dport", pa.int64(), nullable=False),
         pa.field("host", pa.string(), nullable=False),
         pa.field("activity", pa.string()),
+        pa.field("second", pa.string()),
     ]
 )
 """The columns of an evidence file: `launcher.records.EvidenceRecord` as a table."""
@@ -37,6 +39,7 @@ class Owner:
 
     number: int
     stop_ns: int
+    serves: bool = False
 
 
 def read_events(run_dir: Path) -> pa.Table:
@@ -63,6 +66,44 @@ def read_events(run_dir: Path) -> pa.Table:
 
 def _distinct(ascending: Int64s) -> Int64s:
     return np.asarray(ascending[np.diff(ascending, prepend=-1) != 0], dtype=np.int64)
+
+
+class Testimony:
+    """Finds the owner of flows in all that the kernel said of one run.
+
+    That is the activity that opened the flow; else the one that accepted it, when a server calls
+    its client back; else the service that opened it.
+
+    Parameters
+    ----------
+    table
+        The run's evidence, with the columns of `EVENTS`.
+    owners
+        By activity or service id.
+    """
+
+    def __init__(self, table: pa.Table, owners: Mapping[str, Owner]) -> None:
+        activities = {name: owner for name, owner in owners.items() if not owner.serves}
+        services = {name: owner for name, owner in owners.items() if owner.serves}
+        accepted = pc.equal(table["role"], "accepted")
+        opened, answered = table.filter(pc.invert(accepted)), table.filter(accepted)
+        self._indices = (
+            EvidenceIndex(opened, activities),
+            EvidenceIndex(answered, activities),
+            EvidenceIndex(opened, services),
+        )
+
+    def __len__(self) -> int:
+        return sum(len(index) for index in self._indices)
+
+    def owners_of(self, flows: FlowKeys, *, clock_ns: int, linger_ns: int) -> Int64s:
+        """The number of each flow's owner; -1 where the kernel does not name one."""
+        found = np.full(len(flows), -1, dtype=np.int64)
+        for index in self._indices:
+            if len(index):
+                said = index.owners_of(flows, clock_ns=clock_ns, linger_ns=linger_ns)
+                found = np.where(found < 0, said, found)
+        return found
 
 
 class EvidenceIndex:

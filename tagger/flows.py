@@ -114,6 +114,18 @@ def read_flow_keys(path: Path, *, run_id: str) -> FlowKeys:
     return FlowKeys(**texts, **numbers)
 
 
+def read_packets(path: Path) -> Int64s | None:
+    """Packets of each flow, both ways; None if the table was made without them."""
+    names = ["c2s_packets", "s2c_packets"]
+    if not set(names) <= set(read_flow_schema(path).names):
+        return None
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=names)
+    there, back = (table[name].to_numpy().astype(np.int64) for name in names)
+    both: Int64s = there + back
+    return both
+
+
 def read_flow_schema(path: Path) -> pa.Schema:
     """The schema of a Parquet file, with its fields' metadata."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
@@ -18,7 +18,7 @@ SAME_FLOW_NS: Final = 1_000_000_000
 
 RESPONDER, INITIATOR, TRANSIT = 0, 1, 2
 
-Subnets = Mapping[str, IPv4Network | IPv6Network]
+Subnets = Mapping[str, Sequence[IPv4Network | IPv6Network]]
 
 
 def counted_once(flows: FlowKeys, subnets: Subnets) -> Bools:
@@ -68,10 +68,10 @@ def _on_network(
     addresses: pa.Array, network: Int64s, networks: pa.Array, subnets: Subnets
 ) -> Bools:
     distinct = pc.unique(addresses)
-    known = [subnets.get(name) for name in networks.to_pylist()]
+    known = [subnets.get(name, ()) for name in networks.to_pylist()]
     table = np.array(
         [
-            [subnet is not None and ip_address(text) in subnet for subnet in known]
+            [any(ip_address(text) in subnet for subnet in ranges) for ranges in known]
             for text in distinct.to_pylist()
         ],
         dtype=np.bool_,

@@ -12,14 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from launcher.records import ActivityRecord, ServiceRecord
-from tagger.agreement import Agreement, Disagreement, LabelQuality
+from tagger.agreement import Agreement, Coverage, Disagreement, LabelQuality
+from tagger.coverage import coverage_of, read_ends
 from tagger.decide import Decider
-from tagger.evidence import EvidenceIndex, Owner, read_events
+from tagger.evidence import Owner, Testimony, read_events
 from tagger.flows import Bools, FlowKeys, Int64s
 from tagger.intervals import expand
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
 from tagger.run import Run
 from tagger.targets import Candidates, Targets, Tolerances
+from tagger.windows import Windows, read_windows
 
 LISTED: Final = 50
 """Disagreements kept with their reasons; the labels table has all of them."""
@@ -33,10 +35,15 @@ class Oracle:
         self._names = [*book.labels, AMBIGUOUS, UNLABELLED]  # NONE is -1, MANY -2
         self._decider = Decider(book, targets)
         self._owners: list[ActivityRecord | ServiceRecord] = [*run.activities, *run.services]
-        self._evidence = EvidenceIndex(
+        numbers = {owner.id: number for number, owner in enumerate(self._owners)}
+        self._evidence = Testimony(
             read_events(run.folder),
-            {o.id: Owner(number, o.stop_ns) for number, o in enumerate(self._owners)},
+            {
+                o.id: Owner(numbers[o.id], o.stop_ns, isinstance(o, ServiceRecord))
+                for o in self._owners
+            },
         )
+        self._windows = Windows(read_windows(run.folder), numbers)
 
     @property
     def note(self) -> str:
@@ -48,9 +55,25 @@ class Oracle:
         return f"{said}; {lost} events lost" if lost else said
 
     def owners(self, flows: FlowKeys) -> Int64s:
-        """Number of the activity or service that opened each flow; -1 where nobody knows."""
+        """Number of the activity or service that each flow is of; -1 where nobody knows.
+
+        By the kernel's word, or by the only activity that sent frames of its own at that time.
+        """
+        seen = self.seen(flows)
+        return np.where(seen < 0, self._windows.owners_of(flows, self._tolerances), seen)
+
+    def seen(self, flows: FlowKeys) -> Int64s:
+        """The same, by the kernel's word alone."""
         return self._evidence.owners_of(
             flows, clock_ns=self._tolerances.clock_ns, linger_ns=self._tolerances.linger_ns
+        )
+
+    def coverage(self, flows: FlowKeys, packets: Int64s | None, owners: Int64s) -> Coverage | None:
+        """How much of a run the evidence covers (`tagger.coverage`); None if it has none."""
+        if not len(self._evidence):
+            return None
+        return coverage_of(
+            flows, packets, owners, by_window=self.seen(flows) < 0, ends=read_ends(self._run.folder)
         )
 
     def owner_id(self, number: int) -> str:
@@ -100,7 +123,9 @@ def _equal(a: pa.Array, a_rows: Int64s, b: pa.Array, b_rows: Int64s) -> Bools:
     return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def judge(labels: pa.Table, owners: Int64s, oracle: Oracle) -> LabelQuality:
+def judge(
+    labels: pa.Table, owners: Int64s, oracle: Oracle, coverage: Coverage | None = None
+) -> LabelQuality:
     """Compare the labels with the oracle's, which are the column ``oracle`` of the same table."""
     said = np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object)
     known = owners >= 0
@@ -113,6 +138,7 @@ def judge(labels: pa.Table, owners: Int64s, oracle: Oracle) -> LabelQuality:
     rows = labels.take(pa.array(wrong)).to_pylist()
     return LabelQuality(
         note=oracle.note,
+        coverage=coverage,
         overall=_agreement(checked, right),
         classes={
             name: _agreement(checked & (said == name), right)

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from launcher.activities.kind import Origin
 from topologies.document import Document, read_source, validate
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.faults import fault
@@ -40,6 +41,7 @@ Texts = Annotated[
     BeforeValidator(_listed),
     AfterValidator(_some),
 ]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(_listed), AfterValidator(_some)]
 Ports = Annotated[tuple[Port, ...], BeforeValidator(_listed), AfterValidator(_some)]
 
 
@@ -48,6 +50,8 @@ class When(Model):
 
     kind: Texts | None = Field(None, description="kind of the activity")
     variant: Texts | None = Field(None, description="variant of the activity")
+    inside: Texts | None = Field(None, description="kind of the activity inside a tunnel")
+    origin: Origins | None = Field(None, description="real, synthetic or replayed traffic")
     name: Texts | None = Field(None, description="name of the activity in the topology")
     host: Texts | None = Field(None, description="host that the activity ran on")
     outcome: Texts | None = Field(None, description="how the activity ended: ok, failed, stopped")
@@ -98,7 +102,7 @@ class Rulebook(Model):
     format: Literal[1] = 1
     name: Name
     description: str = ""
-    labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=60)]
+    labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=500)]
     rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]
 
 

@@ -49,7 +49,7 @@ def read_run(run_dir: Path) -> Run:
     return Run(
         folder=run_dir,
         manifest=manifest,
-        subnets={name: network.subnet for name, network in topology.networks.items()},
+        subnets={name: network.subnets for name, network in topology.networks.items()},
         activities=tuple(r for r in records if isinstance(r, ActivityRecord)),
         services=tuple(r for r in records if isinstance(r, ServiceRecord)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from launcher.records import ActivityRecord
-from tagger.agreement import LabelQuality
+from tagger.agreement import Coverage, LabelQuality
 from tagger.decide import MANY, Decider, Decisions
-from tagger.flows import Bools, FlowKeys, read_flow_keys
+from tagger.flows import Bools, FlowKeys, Int64s, read_flow_keys, read_packets
 from tagger.observations import counted_once
 from tagger.oracle import Oracle, judge
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook, load_rules
@@ -32,6 +33,7 @@ LABELS: Final = pa.schema(
         pa.field("malicious", pa.bool_()),
         pa.field("effect", pa.string()),
         pa.field("activity_id", pa.string()),
+        pa.field("origin", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("oracle", pa.string()),
@@ -119,8 +121,15 @@ def tag_run(
         unlabelled=counts[UNLABELLED],
         ambiguous=counts[AMBIGUOUS],
         duplicate_observations=int((~kept).sum()),
-        quality=judge(labels, owners, oracle),
+        quality=judge(labels, owners, oracle, _coverage(oracle, flows, counted, kept, owners)),
     )
+
+
+def _coverage(
+    oracle: Oracle, table: Path, counted: FlowKeys, kept: Bools, owners: Int64s
+) -> Coverage | None:
+    packets = read_packets(table)
+    return oracle.coverage(counted, None if packets is None else packets[kept], owners)
 
 
 def _counts(labels: pa.ChunkedArray) -> Counter[str]:
@@ -150,7 +159,21 @@ def summary_of(
     return (
         f"{first}\nlabel accuracy: {checked.agreed} of {checked.checked} labels as the kernel's "
         f"evidence says ({100 * checked.agreed / checked.checked:.2f} %, "
-        f"95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
+        f"95 % interval {100 * low:.2f}-{100 * high:.2f} %)" + _coverage_in_words(quality.coverage)
+    )
+
+
+def _coverage_in_words(coverage: Coverage | None) -> str:
+    if coverage is None or coverage.share is None:
+        return ""
+    # Rounded down: what is not whole shall not look so.
+    share = math.floor(1e4 * coverage.share) / 100
+    windows = f", {coverage.by_window} by time alone" if coverage.by_window else ""
+    unseen = "".join(f", {count} {name} unseen" for name, count in coverage.unseen.items())
+    return (
+        f"\nevidence: {coverage.known} of {coverage.flows} flows that programs made have an owner "
+        f"({share:.2f} %{windows}{unseen}); {coverage.equal} of {coverage.compared} were captured "
+        "with as many packets as the kernel counted"
     )
 
 
@@ -181,6 +204,7 @@ class _Writer:
         self._malicious = pa.array([label.malicious for label in labels] + [None, None])
         self._rules = pa.array([rule.id for rule in book.rules], type=pa.string())
         self._ids = pa.array([a.id for a in targets.activities], type=pa.string())
+        self._origins = pa.array([a.origin for a in targets.activities], type=pa.string())
         self._effects = pa.array([effect_of(a) for a in targets.activities], type=pa.string())
         self._reasons: dict[int, str] = {}
 
@@ -200,6 +224,7 @@ class _Writer:
                 self._malicious.take(place),
                 self._effects.take(activity),
                 self._ids.take(activity),
+                self._origins.take(activity),
                 self._rules.take(pa.array(decisions.rule, mask=nobody)),
                 self._reason(decisions, near),
                 pa.nulls(len(flows), pa.string()),

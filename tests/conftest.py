@@ -7,6 +7,11 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine, and what runs beside, than of the code.
+settings.register_profile("gsta", deadline=None)
+settings.load_profile("gsta")
 
 
 @cache

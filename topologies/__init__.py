@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from topologies.impairments import Impairments
     from topologies.loader import library, load_topology
     from topologies.schema import (
         Activity,
         Host,
-        Impairments,
         Limits,
         Network,
         Phase,

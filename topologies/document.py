@@ -129,9 +129,12 @@ def validate(source: Source, model: type[ModelT]) -> Document[ModelT]:
 def validate_part(
     source: Source, location: Location, model: type[ModelT], values: object
 ) -> ModelT | tuple[Problem, ...]:
-    """Validate what stands at ``location`` against a model that only a later stage knows."""
+    """Validate what stands at ``location`` against a model that only a later stage knows.
+
+    Its validators find the document's folder in their context, as ``folder``.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context={"folder": Path(source.file).parent})
     except ValidationError as error:
         return _problems(source, model, location, error)
 
@@ -274,8 +277,6 @@ def _real_location(values: object, loc: Sequence[str | int], kind: str) -> Locat
     here = values
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
-        if part == "[key]":
-            continue
         child = _child(here, part)
         if child is not _ABSENT:
             here = child

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
     """Keys that the JSON schema allows at ``location``."""
-    schema = model.model_json_schema()
+    schema = _json_schema(model)
     definitions = schema.get("$defs", {})
     nodes: list[dict[str, Any]] = [schema]
     for part in (*location, None):
@@ -19,6 +20,11 @@ def known_keys(model: type[BaseModel], location: Sequence[str | int]) -> set[str
             break
         nodes = [child for node in nodes for child in _children(node, part)]
     return {key for node in nodes for key in node.get("properties", {})}
+
+
+@cache
+def _json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _leaves(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:

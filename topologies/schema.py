@@ -6,62 +6,72 @@ launcher, whose plan checks them.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Final
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from topologies.addresses import Prefix, Version, check_subnet, check_subnet6
 from topologies.distributions import Exponential, Lognormal, TimeDistribution
 from topologies.faults import fault
+from topologies.impairments import Impairments
+from topologies.model import Model, Name
+from topologies.phases import DEFAULT_PHASES, Phase
+from topologies.routers import Router
 
-LAB_ADDRESSES: Final = IPv4Network(
-    "198.18.0.0/15"
-)  # RFC 2544: reserved for benchmarks, never routed
-
-Name = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$", description="lower-case letters, digits, hyphens")
+__all__ = [
+    "Activity",
+    "Host",
+    "Impairments",
+    "Limits",
+    "Model",
+    "Name",
+    "Network",
+    "Phase",
+    "Router",
+    "Service",
+    "Topology",
 ]
 
-
-class Model(BaseModel):
-    """Base of everything a user writes: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Impairments(Model):
-    """What a network does to its packets, on every link of it."""
-
-    rate_mbit: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
-        None, description="rate limit of each host's link, each way; null is unlimited"
-    )
-    delay_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="one-way delay")
-    jitter_ms: Annotated[float, Field(ge=0, le=5_000)] = Field(0.0, description="of the delay")
-    loss_percent: Annotated[float, Field(ge=0, le=50)] = Field(0.0, description="random loss")
-
-    @property
-    def needs_netem(self) -> bool:
-        """Whether the kernel's netem queue is needed (delay, jitter or loss)."""
-        return bool(self.delay_ms or self.jitter_ms or self.loss_percent)
+IPV6_MTU: Final = 1_280  # RFC 8200: a link with less carries no IPv6
 
 
 class Network(Model):
-    """One layer-2 segment: a bridge of the lab."""
+    """One layer-2 segment: a bridge of the lab, with IPv4, IPv6 or both."""
 
-    subnet: IPv4Network = Field(description="inside 198.18.0.0/15")
+    subnet: Annotated[IPv4Network, AfterValidator(check_subnet)] | None = Field(
+        None, description="inside 198.18.0.0/15; null is no IPv4"
+    )
+    subnet6: Annotated[IPv6Network, AfterValidator(check_subnet6)] | None = Field(
+        None, description="a /64 inside 2001:2::/48; null is no IPv6"
+    )
     mtu: Annotated[int, Field(ge=576, le=9_000)] = Field(1_500, description="bytes of IP")
     impairments: Impairments = Impairments()
 
-    @field_validator("subnet")
-    @classmethod
-    def _inside_the_lab(cls, subnet: IPv4Network) -> IPv4Network:
-        if not subnet.subnet_of(LAB_ADDRESSES) or not 16 <= subnet.prefixlen <= 29:
+    @model_validator(mode="after")
+    def _addresses_fit(self) -> Self:
+        if not self.subnets:
             raise fault(
-                expected=f"a /16 to /29 network inside {LAB_ADDRESSES}",
-                got=str(subnet),
-                remedy="lab traffic uses only this range; choose for example 198.18.1.0/24",
+                expected="a subnet, a subnet6 or both",
+                got="neither",
+                remedy="add for example subnet: 198.18.1.0/24",
             )
-        return subnet
+        if self.subnet6 is not None and self.mtu < IPV6_MTU:
+            raise fault(
+                expected=f"an mtu of at least {IPV6_MTU} on a network with IPv6",
+                got=str(self.mtu),
+                remedy="raise mtu:, or remove subnet6:",
+            )
+        return self
+
+    @property
+    def subnets(self) -> tuple[Prefix, ...]:
+        """Its ranges, IPv4 before IPv6."""
+        return tuple(subnet for subnet in (self.subnet, self.subnet6) if subnet is not None)
+
+    def range_of(self, version: Version) -> Prefix | None:
+        """Its range of one IP version."""
+        return self.subnet if version == 4 else self.subnet6
 
 
 class Limits(Model):
@@ -70,12 +80,6 @@ class Limits(Model):
     cpus: Annotated[float, Field(gt=0, le=256)] = Field(1.0, description="processor cores")
     memory_mb: Annotated[int, Field(ge=32, le=1_048_576)] = 512
     pids: Annotated[int, Field(ge=8, le=100_000)] = 256
-
-
-class Router(Model):
-    """A host that forwards between its networks."""
-
-    networks: Annotated[tuple[Name, ...], Field(min_length=2)]
 
 
 class Host(Model):
@@ -94,6 +98,19 @@ class Service(Model):
     host: Name
     port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
         None, description="null is the usual port of the kind"
+    )
+    ip_version: Version | None = Field(
+        None, description="where it listens; null is IPv4, on a host without it IPv6"
+    )
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Inside(Model):
+    """What goes on inside a tunnel."""
+
+    kind: Name = Field(description="an activity over TCP with a service of its own")
+    services: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="what it talks to from the far end; each session takes one of them"
     )
     params: dict[str, Any] = Field(default_factory=dict)
 
@@ -117,22 +134,10 @@ class Activity(Model):
         20.0, description="a session ends by itself before this"
     )
     params: dict[str, Any] = Field(default_factory=dict, description="of the kind")
+    inside: Inside | None = Field(None, description="of a kind that tunnels: what it carries")
 
 
-class Phase(Model):
-    """A stretch of the experiment; ``intensity`` multiplies the rate at which sessions begin."""
-
-    name: Name
-    duration_s: Annotated[float, Field(gt=0, le=86_400)]
-    intensity: Annotated[float, Field(ge=0, le=100)] = 1.0
-
-
-DEFAULT_PHASES: Final = (
-    Phase(name="warm-up", duration_s=5, intensity=0.5),
-    Phase(name="steady", duration_s=30),
-    Phase(name="peak", duration_s=10, intensity=2.0),
-    Phase(name="quiet", duration_s=5, intensity=0.0),
-)
+CapturePoint = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}(:(eth|port)[0-9]{1,2})?$")]
 
 
 class Topology(Model):
@@ -146,8 +151,10 @@ class Topology(Model):
     services: dict[Name, Service] = Field(default_factory=dict)
     activities: dict[Name, Activity] = Field(default_factory=dict)
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = DEFAULT_PHASES
-    captures: tuple[Name, ...] | None = Field(
-        None, description="networks that are captured; null is every network with a service on it"
+    captures: tuple[CapturePoint, ...] | None = Field(
+        None,
+        description="networks that are captured, and ends of cables: client:eth0 in the host, "
+        "client:port0 at its network; null is every network with a service on it",
     )
 
     def members(self, host: str) -> tuple[str, ...]:
@@ -155,9 +162,19 @@ class Topology(Model):
         count = self.hosts[host].count
         return (host,) if count == 1 else tuple(f"{host}-{i}" for i in range(1, count + 1))
 
+    def versions(self, host: str) -> tuple[Version, ...]:
+        """IP versions that a host has an address of, IPv4 before IPv6."""
+        ranges = [s for name in self.hosts[host].networks for s in self.networks[name].subnets]
+        return tuple(sorted({subnet.version for subnet in ranges}))
+
+    def listens_on(self, service: str) -> Version:
+        """IP version of a service's address."""
+        wanted = self.services[service].ip_version
+        return wanted or self.versions(self.services[service].host)[0]
+
     @property
     def capture_points(self) -> tuple[str, ...]:
-        """Networks that are captured, the default spelled out."""
+        """Where packets are captured, the default spelled out."""
         if self.captures is not None:
             return self.captures
         serving = {n for s in self.services.values() for n in self.hosts[s.host].networks}
@@ -167,13 +184,3 @@ class Topology(Model):
     def duration_s(self) -> float:
         """Sum of the phases."""
         return sum(phase.duration_s for phase in self.phases)
-
-
-def address_capacity(subnet: IPv4Network) -> int:
-    """Hosts a subnet holds."""
-    return subnet.num_addresses - 2
-
-
-def nth_address(subnet: IPv4Network, n: int) -> IPv4Address:
-    """Address number ``n`` (from 1) of a subnet."""
-    return subnet.network_address + n

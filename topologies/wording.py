@@ -45,6 +45,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "union_tag_not_found": ("a key {discriminator}", "add it"),
     "union_tag_invalid": ("one of {expected_tags}", "choose one of them"),
     "ip_v4_network": ("an IPv4 network", "write it like 198.18.1.0/24, host bits zero"),
+    "ip_v6_network": ("an IPv6 network", "write it like 2001:2:0:1::/64, host bits zero"),
 }
 
 

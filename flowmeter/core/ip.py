@@ -25,7 +25,7 @@ def ip(data: Bytes, packet: Record, kind: int, at: int) -> int:
     packet.mss = packet.window = packet.ip_id = 0
     packet.seq = packet.ack = 0
     packet.hello = NO_HELLO
-    packet.hello_version = packet.hello_bytes = packet.payload_bytes = 0
+    packet.hello_version = packet.hello_bytes = packet.payload_bytes = packet.beyond = 0
     packet.reject = FLOWS
     upper = _ipv4(data, packet, at) if kind == IPV4 else _ipv6(data, packet, at)
     ip_end = at + packet.ip_bytes
@@ -57,6 +57,7 @@ def _ipv4(data: Bytes, packet: Record, at: int) -> int:
     length = u16(data, at + 2)
     if length == 0:  # segmentation offload: the frame is larger than the field can say
         length = packet.wire - (at - packet.at)
+        packet.beyond = -1
     if u8(data, at) >> 4 != 4 or header < 20 or length < header:
         packet.reject = MALFORMED_IP
         return at

@@ -31,6 +31,8 @@ WHOLE, FIRST_FRAGMENT, LATER_FRAGMENT = 0, 1, 2
 OPT_MSS, OPT_WSCALE, OPT_SACK_OK, OPT_TIMESTAMPS, OPT_SACK, OPT_FASTOPEN = 1, 2, 4, 8, 16, 32
 # PACKET.hello: what the first bytes of the payload are, as far as their clear header tells
 NO_HELLO, TLS_CLIENT_HELLO, TLS_SERVER_HELLO, TLS_OTHER_HANDSHAKE, TLS_DATA, QUIC_LONG = range(6)
+# What becomes of a packet; PACKET.opens is one of the first three.
+SAME, FRESH, CONTINUED, OUTSIDE = 0, 1, 2, 3
 # FLOW.end_reason: RFC 5102 flowEndReason, and two finer kinds of its "end of flow"
 IDLE, ACTIVE, CLOSED, FORCED, REUSED, RESET = 1, 2, 3, 4, 6, 7
 
@@ -64,6 +66,7 @@ PACKET: Final = np.dtype(
         ("hello", "u1"),
         ("ip_bytes", "i4"),
         ("payload_bytes", "i4"),
+        ("beyond", "i4"),  # payload that lengths claim beyond the frame; -1: the IPv4 length is 0
         ("seq", "u4"),
         ("ack", "u4"),
         ("hello_version", "u4"),  # TLS: the 16 bits of the record's body; QUIC: its 32 bits
@@ -112,6 +115,7 @@ FLOW: Final = np.dtype(
         ("wheel_next", "i4"),
         ("wheel_before", "i4"),
         ("wheel_place", "i4"),
+        ("part", "i4"),  # of Tstat's table
         # Gaps between packets: first, extremes, and sums of powers of (gap - first gap).
         ("iat_first", "i8"),
         ("iat_min", "i8"),

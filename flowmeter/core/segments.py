@@ -112,7 +112,7 @@ def acknowledge(side: Record, segments: Indexed, cursor: Record, ack: Int, now_n
             segment.acked = 1
             changed = True
             if ack == segment.end and newest_ns == segment.time_ns and segment.sent_again == 0:
-                _sample(side, now_ns - segment.time_ns)
+                _sample(side, max(now_ns - segment.time_ns, 0))
         node = np.int64(segment.next)
     if changed:
         _join(side, segments, cursor)

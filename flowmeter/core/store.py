@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flowmeter.core.emptying import empty
 from flowmeter.core.layout import (
     FIRST_PAYLOADS,
     FLOW,
@@ -20,6 +21,7 @@ from flowmeter.core.layout import (
     SEGMENT,
     SIDE,
     Indexed,
+    Integers,
     Records,
     Rows,
     Slots,
@@ -41,6 +43,13 @@ CURSOR: Final = np.dtype(
         ("clock_ns", "i8"),
         ("turn_ns", "i8"),  # when the wheel is to turn next
         ("tick", "i8"),  # whole seconds of the capture's clock; -1: no packet yet
+        # Tstat's search for idle flows, see flowmeter.core.tstat.
+        ("scanned_us", "i8"),  # when it was; 0: no packet yet
+        ("part", "i8"),  # the next one to be looked at
+        ("parts", "i8"),  # how many are to be
+        ("parts_left", "i8"),  # without whole rounds
+        ("tcp_flows", "i8"),  # begun
+        ("udp_flows", "i8"),
     ],
     align=True,
 )
@@ -52,7 +61,7 @@ LIMITS: Final = np.dtype(
         ("other_idle_ns", "i8"),
         ("active_ns", "i8"),
         ("linger_ns", "i8"),
-        ("single_ns", "i8"),  # Tstat's: flows of one packet
+        ("single_ns", "i8"),  # Tstat's: flows of one packet, or of SYNs only
         ("tstat", "i8"),  # 1: Tstat's rules
     ],
     align=True,
@@ -62,7 +71,7 @@ LIMITS: Final = np.dtype(
 class Store(NamedTuple):
     """What the compiled loops see."""
 
-    table: Slots  # slot of the flow at this hash position, -1: empty
+    table: Integers  # by hash: flows, see `flowmeter.core.hashing.entry`; -1: none
     flows: Indexed  # FLOW [slots]
     sides: Indexed  # SIDE [slots, 2]
     words: npt.NDArray[np.uint32]  # [slots, N], see Rows
@@ -132,7 +141,7 @@ class Memory:
         cursor["tick"] = -1
         cursor["free_segment"] = -1
         self.store = Store(
-            table=np.full(2 * self.slots, -1, np.int32),
+            table=np.full(2 * self.slots, -1, np.int64),
             wheel=np.full(WHEEL_TICKS, -1, np.int32),
             cursor=cursor,
             limits=self.limits,
@@ -152,7 +161,7 @@ class Memory:
         self._grow((*ROWS, "free", "finished"), self.slots)
         if self.recent:
             self._growing["recent"].grow(self.slots)
-        self.store = self.store._replace(table=np.full(2 * self.slots, -1, np.int32))
+        self.store = self.store._replace(table=np.full(2 * self.slots, -1, np.int64))
         self._add_free(before)
 
     def grow_segments(self) -> None:
@@ -161,21 +170,21 @@ class Memory:
         self._grow(("segments",), 2 * before)
         self._add_segments(before)
 
-    def clear(self, slots: Slots) -> None:
-        """Make slots what the core expects of free ones: all zeros."""
-        for name in (*ROWS, "recent") if self.recent else ROWS:
-            self._growing[name].raw()[slots] = 0
-
-    def rows(self, slots: Slots) -> Rows:
-        """A copy of what is in these slots."""
-        taken: dict[str, Any] = {}
-        for name in ROWS:
-            # As plain words: taking records one by one is slow.
-            array = getattr(self.store, name)
-            raw = np.take(self._growing[name].raw(), slots, axis=0)
-            taken[name] = raw.view(array.dtype).reshape(len(slots), *array.shape[1:])
-        recent = self.recent_rows[slots if self.recent else slots[:0]]
+    def take(self, slots: Slots) -> Rows:
+        """What is in these slots, which then are what the core expects of free ones: all zeros."""
+        taken = {name: self._taken(name, slots) for name in ROWS}
+        recent: Any = np.zeros(0, RECENT)
+        if self.recent:
+            recent = self._taken("recent", slots)
         return Rows(recent=recent, **taken)
+
+    def _taken(self, name: str, slots: Slots) -> Any:
+        growing = self._growing[name]
+        rows, like = growing.raw(), growing.array()
+        # As plain words: to take records one by one would be slow.
+        words = np.empty((len(slots), rows.shape[1]), np.uint32)
+        empty(rows, slots, words)
+        return words.view(like.dtype).reshape(len(slots), *like.shape[1:])
 
     def _grow(self, names: tuple[str, ...], rows: int) -> None:
         without: dict[str, Any] = dict.fromkeys(self._named())

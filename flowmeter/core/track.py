@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowmeter.core.hashing import find, forget
+from flowmeter.core import tstat
+from flowmeter.core.hashing import entry, find, forget, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
     C2S,
     CLOSED,
+    CONTINUED,
+    FRESH,
     IDLE,
     LATER_FRAGMENT,
+    OUTSIDE,
     RESET,
     REUSED,
     S2C,
+    SAME,
     Indexed,
     Int,
     Integers,
@@ -35,7 +40,6 @@ from flowmeter.core.wheel import arm, disarm, due_tick, patience, rearm
 
 TCP, UDP = 6, 17
 SYN, RST, ACK = 2, 4, 16
-SAME, FRESH, CONTINUED, OUTSIDE = 0, 1, 2, 3
 
 
 @compiled
@@ -45,6 +49,7 @@ def track(  # noqa: PLR0917, C901 - compiled
     """Put packets from ``begin`` on into flows; how many of ``packets`` are done."""
     cursor, limits = store.cursor[0], store.limits[0]
     table, flows, sides = store.table, store.flows, store.sides
+    segments, wheel = store.segments, store.wheel
     words, gaps, payloads = store.words, store.gaps, store.payloads
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
     for index in range(begin, len(packets)):
@@ -61,8 +66,11 @@ def track(  # noqa: PLR0917, C901 - compiled
         if shards > 1 and np.int64(packet.hash >> np.uint64(40)) % shards != shard:
             continue
         place = find(table, flows, packet)
-        slot = np.int64(table[place])
-        verdict = _verdict(flows, sides, slot, packet, limits)
+        slot = slot_of(table[place])
+        if limits.tstat:
+            place, slot, verdict = _by_tstat(store, place, packet)
+        else:
+            verdict = _verdict(flows, sides, slot, packet, limits)
         if verdict == OUTSIDE:
             rejects[OUTSIDE_SEMANTICS] += 1
             packet.slot = -1
@@ -74,14 +82,15 @@ def track(  # noqa: PLR0917, C901 - compiled
         if shards == 1:  # several would slow each other down by writing beside each other
             packet.slot, packet.opens, packet.direction = slot, verdict, direction
         side, other = sides[slot, direction], sides[slot, 1 - direction]
-        now_ns = max(packet.time_ns, flow.last_ns)  # time never runs backwards inside a flow
+        # Time never runs backwards inside a flow; for Tstat it does, but not before its beginning.
+        now_ns = max(packet.time_ns, flow.first_ns if limits.tstat else flow.last_ns)
         _remember(words, gaps, payloads, slot, flow, side, other, packet, direction, now_ns)
         add_packet(flow, side, packet, direction, now_ns)
         if packet.protocol == TCP and packet.fragment != LATER_FRAGMENT:
             closed = flow.closed
-            add_tcp(flow, side, other, store.segments, cursor, packet, direction, now_ns)
+            add_tcp(flow, side, other, segments, cursor, packet, direction, now_ns)
             if flow.closed != closed:
-                rearm(store.wheel, flows, slot, due_tick(flow, limits), cursor.tick)
+                rearm(wheel, flows, slot, due_tick(flow, limits), cursor.tick)
     return len(packets)
 
 
@@ -111,27 +120,14 @@ def _remember(  # noqa: PLR0917 - compiled
 
 
 @helper
-def _verdict(  # noqa: PLR0911, C901 - one return per rule
-    flows: Indexed, sides: Indexed, slot: Int, packet: Record, limits: Record
-) -> Int:
+def _verdict(flows: Indexed, sides: Indexed, slot: Int, packet: Record, limits: Record) -> Int:
     """Whether the packet belongs to the flow of its key, or a new flow begins with it."""
     if slot < 0:
-        return FRESH if not limits.tstat or _tstat_opens(packet) else OUTSIDE
+        return FRESH
     flow, first, second = flows[slot], sides[slot, 0], sides[slot, 1]
     from_client = flow.client_low == packet.from_low
     side, other = (first, second) if from_client else (second, first)
     late = packet.time_ns - flow.last_ns > patience(flow, limits)
-    if limits.tstat:
-        if late or flow.closed:
-            return FRESH if _tstat_opens(packet) else OUTSIDE
-        if packet.fragment == LATER_FRAGMENT:
-            return OUTSIDE
-        unexpected = packet.payload_bytes > 0 and from_client and other.syn == 0
-        if packet.protocol == TCP and unexpected:
-            flow.closed = 1
-            flow.last_ns = max(packet.time_ns, flow.last_ns)  # it does not count, but its time does
-            return OUTSIDE
-        return SAME
     if late:
         return FRESH
     if packet.protocol == TCP and packet.flags & (SYN | ACK) == SYN:
@@ -147,16 +143,6 @@ def _verdict(  # noqa: PLR0911, C901 - one return per rule
 
 
 @helper
-def _tstat_opens(packet: Record) -> bool:
-    """Tstat logs UDP, and TCP that begins with a SYN; it knows the ports of no later fragment."""
-    if packet.fragment == LATER_FRAGMENT:
-        return False
-    if packet.protocol == TCP:
-        return packet.flags & (SYN | ACK) == SYN  # type: ignore[no-any-return]
-    return packet.protocol == UDP  # type: ignore[no-any-return]
-
-
-@helper
 def _begin(store: Store, packet: Record, old: Int, place: Int, verdict: Int) -> Int:
     """Begin a flow, instead of the one in slot ``old`` if that is not -1; its slot."""
     flows, sides, cursor, limits = store.flows, store.sides, store.cursor[0], store.limits[0]
@@ -167,8 +153,11 @@ def _begin(store: Store, packet: Record, old: Int, place: Int, verdict: Int) -> 
         due = due_tick(flows[old], limits) if late_ns > 0 else np.int64(0)
         _supersede(flows[old], sides[old, 0], sides[old, 1], verdict, due, cursor.tick + 1)
         _close(store, old)
-    store.table[place] = slot
-    arm(store.wheel, flows, slot, due_tick(flows[slot], limits), cursor.tick)
+    store.table[place] = entry(slot, packet.hash)
+    if limits.tstat:
+        tstat.enlist(store.wheel, flows, cursor, slot, packet.protocol)
+    else:
+        arm(store.wheel, flows, slot, due_tick(flows[slot], limits), cursor.tick)
     return slot
 
 
@@ -261,6 +250,9 @@ def _turn(store: Store, clock_ns: Int) -> None:
         while slot >= 0:
             flow = store.flows[slot]
             following = np.int64(flow.wheel_next)
+            if limits.tstat and not flow.closed:  # it is here for its part, not for the time
+                slot = following
+                continue
             due = due_tick(flow, limits)
             if due <= cursor.tick:
                 forget(store.table, store.flows, slot)
@@ -270,3 +262,20 @@ def _turn(store: Store, clock_ns: Int) -> None:
             else:
                 rearm(store.wheel, store.flows, slot, due, cursor.tick)
             slot = following
+
+
+@helper
+def _by_tstat(store: Store, place: Int, packet: Record) -> tuple[Int, Int, Int]:
+    """Where the packet's flow is in the table, its slot, and the verdict, all by Tstat's rules."""
+    flows, sides, cursor, limits = store.flows, store.sides, store.cursor[0], store.limits[0]
+    verdict = tstat.verdict(flows, sides, slot_of(store.table[place]), packet)
+    tstat.begin_scan(cursor, packet.time_ns, verdict)
+    slot = tstat.next_idle(store.wheel, flows, sides, cursor, limits, packet.time_ns)
+    while slot >= 0:
+        forget(store.table, flows, slot)
+        _note_idle(flows[slot], sides[slot, 0], sides[slot, 1])
+        flows[slot].tick = cursor.tick + 1
+        _close(store, slot)
+        slot = tstat.next_idle(store.wheel, flows, sides, cursor, limits, packet.time_ns)
+        place = find(store.table, flows, packet)  # flows move up when others leave
+    return place, slot_of(store.table[place]), verdict

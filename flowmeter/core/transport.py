@@ -72,6 +72,8 @@ def _tcp(data: Bytes, packet: Record, at: int, ip_end: int) -> int:
         _options(data, packet, at + 20, min(at + header, end))
     wire_end = packet.at + max(packet.wire, packet.captured)
     payload = min(ip_end, wire_end) - at - header
+    if ip_end > wire_end:
+        packet.beyond = ip_end - at - header - max(payload, 0)
     if payload > 0:
         packet.payload_bytes = payload
         if min(end, ip_end) - at - header >= 5:
@@ -127,7 +129,10 @@ def _udp(data: Bytes, packet: Record, at: int, ip_end: int) -> int:
     if packet.fragment != FIRST_FRAGMENT:
         if length > ip_end - at:
             return MALFORMED_TRANSPORT
-        length = min(length, packet.at + max(packet.wire, packet.captured) - at)
+        there = packet.at + max(packet.wire, packet.captured) - at
+        if length > there:
+            packet.beyond = length - there
+            length = there
     if length < 8:
         return MALFORMED_TRANSPORT
     packet.src_port = u16(data, at)

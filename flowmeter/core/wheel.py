@@ -17,7 +17,12 @@ from flowmeter.core.store import TICK_NS
 @helper
 def arm(wheel: Slots, flows: Indexed, slot: Int, due: Int, tick: Int) -> None:
     """Look at the flow at tick ``due``, or as late before it as the wheel reaches."""
-    place = min(max(due, tick + 1), tick + len(wheel) - 1) % len(wheel)
+    link(wheel, flows, slot, min(max(due, tick + 1), tick + len(wheel) - 1) % len(wheel))
+
+
+@helper
+def link(wheel: Slots, flows: Indexed, slot: Int, place: Int) -> None:
+    """Put the flow before all others of a place."""
     flow = flows[slot]
     following = np.int64(wheel[place])
     flow.wheel_place, flow.wheel_next, flow.wheel_before = place, following, -1
@@ -52,8 +57,6 @@ def patience(flow: Record, limits: Record) -> Int:
     protocol = np.int64(flow.tag >> np.uint64(32)) & 255
     if flow.closed:
         return np.int64(limits.linger_ns)
-    if limits.tstat and flow.packets == 1:
-        return np.int64(limits.single_ns)
     if protocol == 6:
         return np.int64(limits.tcp_idle_ns)
     return np.int64(limits.udp_idle_ns if protocol == 17 else limits.other_idle_ns)

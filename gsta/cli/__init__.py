@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+
 import click
 
 from gsta.cli.common import Group, interrupt_on_sigterm, set_up_logging
@@ -12,7 +15,10 @@ COMMANDS = {
     "doctor": "gsta.cli.doctor:doctor",
     "check": "gsta.cli.check:check",
     "schema": "gsta.cli.check:schema",
+    "topology": "gsta.cli.topology:topology",
+    "activity": "gsta.cli.activity:activity",
     "lab": "gsta.cli.lab:lab",
+    "inject": "gsta.cli.inject:inject",
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.data:tag",
     "audit": "gsta.cli.data:audit",
@@ -22,6 +28,7 @@ COMMANDS = {
     "analyse": "gsta.cli.analyse:analyse",
 }
 ABOUT_LABS = ("doctor", "lab", "build")
+YOUNG_OBJECTS = 50_000  # Python looks for cycles among these many new objects, instead of 700
 
 
 @click.group(
@@ -50,4 +57,8 @@ def cli(context: click.Context, *, quiet: bool, verbose: int, debug: bool) -> No
 
 def main() -> None:
     """Entry point of the ``gsta`` program."""
+    # Libraries make a quarter of a million objects when they load, none of them garbage. To look
+    # for some again and again, and once more at the end, takes longer than many a command.
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    atexit.register(gc.freeze)
     cli(auto_envvar_prefix="GSTA")

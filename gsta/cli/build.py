@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import builder
 from gsta.cli.common import format_option, next_step, print_records, reporter
-from gsta.cli.lab import backend_option
+from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.order import load_spec
 from gsta.pipeline import Outcome
 from gsta.pipeline import build as run_pipeline
@@ -21,10 +22,19 @@ from topologies.errors import GateError
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
 @click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@click.option("--no-pcap", is_flag=True, help="Meter while the labs run; keep no packets.")
+@run_options
 @backend_option
 @format_option
 def build(
-    spec: Path, *, backend: str, serial: bool, ray_address: str | None, output_format: str
+    spec: Path,
+    *,
+    backend: str,
+    serial: bool,
+    ray_address: str | None,
+    no_pcap: bool,
+    output_format: str,
+    **chosen: Any,
 ) -> None:
     """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
     order = load_spec(spec)
@@ -35,6 +45,8 @@ def build(
         folder=workspace.new_build(order.spec.model.name),
         store=Store.open(workspace.home),
         backend=backend,
+        options=as_run_options(**chosen),
+        keep_packets=not no_pcap,
         runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
         reporter=progress,
     )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+from flowmeter.parallel import flows_name
 from gsta.cli.common import (
     format_option,
     next_step,
     print_records,
     reporter,
 )
+from gsta.cli.topology import graph
 from gsta.labs import BACKENDS, run_lab, run_summary, shortened
 from gsta.workspace import Workspace
 from launcher import labs
+from launcher.capture import HEADERS_BYTES, SNAPLEN_BYTES, CaptureOptions
 from launcher.compile import check_kinds, compile_run
+from launcher.run import RunOptions
 from topologies import Topology, load_topology
 from topologies.document import Document
 from topologies.errors import InputError
@@ -37,6 +43,60 @@ backend_option = click.option(
 )
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def run_options(function: Function) -> Function:
+    """The options of `as_run_options`."""
+    for option in reversed(
+        (
+            click.option(
+                "--snaplen",
+                type=click.IntRange(64, SNAPLEN_BYTES),
+                default=SNAPLEN_BYTES,
+                help=f"Bytes kept of each packet; default is all, {HEADERS_BYTES} has the headers.",
+            ),
+            click.option(
+                "--rotate-mb",
+                type=click.IntRange(0),
+                default=0,
+                help="Begin a new capture file after so many million bytes.",
+            ),
+            click.option(
+                "--rotate-s",
+                type=click.IntRange(0),
+                default=0,
+                help="Begin a new capture file after so many seconds.",
+            ),
+            click.option(
+                "--ring",
+                type=click.IntRange(0),
+                default=0,
+                help="With --rotate-mb: keep the last so many files only.",
+            ),
+            click.option(
+                "--time-scale",
+                type=click.FloatRange(0.01, 1_000),
+                default=1.0,
+                show_default=True,
+                help="Divide pauses and phases by this; what is drawn from the seed stays.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def as_run_options(
+    *, snaplen: int, rotate_mb: int, rotate_s: int, ring: int, time_scale: float
+) -> RunOptions:
+    """How to run an experiment, as the command line says it."""
+    if ring and not rotate_mb:
+        raise click.UsageError("--ring goes with --rotate-mb")
+    capture = CaptureOptions(snaplen, rotate_mb, rotate_s, ring)
+    return RunOptions(capture=capture, time_scale=time_scale)
+
+
 @click.group()
 def lab() -> None:
     """Labs: run an experiment, see what runs, remove leftovers."""
@@ -49,6 +109,15 @@ def lab() -> None:
     "--seconds", type=click.FloatRange(1, 86_400), help="Scale all phases to this length."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory to make.")
+@click.option(
+    "--no-pcap",
+    is_flag=True,
+    help="Meter the packets while they come, and keep the flows alone, beside the run.",
+)
+@click.option(
+    "--flows", type=click.Path(path_type=Path), help="Where --no-pcap puts the flow table."
+)
+@run_options
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @backend_option
 def run(
@@ -57,10 +126,16 @@ def run(
     seed: int,
     seconds: float | None,
     out: Path | None,
+    no_pcap: bool,
+    flows: Path | None,
     dry_run: bool,
     backend: str,
+    **chosen: Any,
 ) -> None:
     """Run TOPOLOGY (a file or a library name) once; keep captures, journal and evidence."""
+    if flows is not None and not no_pcap:
+        raise click.UsageError("--flows goes with --no-pcap; gsta meter makes flows of captures")
+    options = as_run_options(**chosen)
     document = load_topology(topology)
     if problems := check_kinds(document):
         raise InputError(problems)
@@ -70,11 +145,21 @@ def run(
         _describe(document, seed)
         return
     out = out or Workspace.default().new_run(document.model.name)
+    if no_pcap:
+        flows = flows or out.with_name(flows_name(out))
     with reporter().stage("lab") as progress:
-        run_lab(document, seed=seed, out=out, backend=backend, progress=progress)
+        run_lab(
+            document,
+            seed=seed,
+            out=out,
+            backend=backend,
+            progress=progress,
+            options=options,
+            flows=flows,
+        )
     reporter().say(run_summary(out))
     click.echo(out)
-    next_step(f"gsta meter {out}")
+    next_step(f"gsta tag {out} {flows} --out dataset" if flows else f"gsta meter {out}")
 
 
 def _describe(document: Document[Topology], seed: int) -> None:
@@ -106,3 +191,6 @@ def wipe(*, force: bool) -> None:
     """Remove every container, network, namespace, interface and process of dead labs."""
     report = labs.wipe(force=force)
     reporter().say(report.summary())
+
+
+lab.add_command(graph)

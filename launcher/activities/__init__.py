@@ -8,9 +8,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from launcher.activities.kind import ActivityKind, Params, ServiceKind
+from launcher.activities.kind import ActivityKind, Params, ServiceKind, Shared
 
-__all__ = ["ActivityKind", "Params", "ServiceKind", "catalogue", "services"]
+__all__ = ["ActivityKind", "Params", "ServiceKind", "Shared", "catalogue", "services"]
 
 
 @cache

@@ -42,6 +42,7 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=DnsParams,
     draw=draw,
+    wire="dns.flags.response == 1",
 )
 SERVICE = ServiceKind(
     kind="dns",

@@ -47,6 +47,7 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=MailParams,
     draw=draw,
+    wire="smtp || imap || tls.handshake",
 )
 SERVICE = ServiceKind(
     kind="mail",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from launcher.activities.kind import ActivityKind, Drawn, Params, ServiceKind, heavy, pick
 
-Variant = Literal["steady", "fast", "patient", "proxy", "hopper"]
+Variant = Literal["steady", "fast", "patient", "proxy", "hopper", "shy"]
 Transport = Literal["tcp", "tls"]
 SLOW_COINS = ("BTC", "BCH", "LTC", "DOGE", "RVN")
 FAST_COINS = ("DGB", "ALT", "KAS")
@@ -41,6 +41,8 @@ def draw(rng: Random, params: MiningParams) -> Drawn:
         "workers": rng.randint(2, 8) if variant == "proxy" else 1,
         "actions": rng.randint(2, 4) if hopping else 1,
         "stay_s": round(rng.uniform(2.5, 9.0), 1) if hopping else 0,
+        "duty": round(rng.uniform(0.3, 0.7), 2) if variant == "shy" else 1.0,
+        "period_s": round(rng.uniform(3.0, 8.0), 1),
         "touch_share": params.touch_share,
     }
 
@@ -65,6 +67,7 @@ KIND = ActivityKind(
     malicious=True,
     attack_technique="T1496",
     effect="the pool accepted at least one share",
+    wire="tcp.port == 3333 && tcp.len > 0 || tls.handshake",
 )
 SERVICE = ServiceKind(
     kind="pool",

@@ -54,4 +54,5 @@ KIND = ActivityKind(
     malicious=True,
     attack_technique="T1046",
     effect="the open ports found are those the host's services listen on, among the ports tried",
+    wire="tcp.flags.syn == 1 && tcp.flags.ack == 0",
 )

@@ -58,6 +58,7 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=SshParams,
     draw=draw,
+    wire="ssh.protocol",
 )
 SERVICE = ServiceKind(
     kind="ssh",

@@ -50,4 +50,5 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=TransferParams,
     draw=draw,
+    wire="ssh.protocol",
 )

@@ -69,6 +69,7 @@ KIND = ActivityKind(
     variants=get_args(Variant),
     params=VideoParams,
     draw=draw,
+    wire="tls.handshake.type == 2",
 )
 SERVICE = ServiceKind(
     kind="video",

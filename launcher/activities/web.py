@@ -81,6 +81,7 @@ KIND = ActivityKind(
     params=WebParams,
     draw=draw,
     evidence_children=True,
+    wire="tls.handshake.type == 2",
 )
 SERVICE = ServiceKind(
     kind="web",

@@ -3,6 +3,8 @@ FROM debian:bookworm-slim
 
 # This machine's own Debian mirror, for this build alone; empty means the base image's.
 ARG MIRROR=""
+# What the kinds of activity that a lab names use besides.
+ARG PACKAGES=""
 
 RUN set -eu; \
     export DEBIAN_FRONTEND=noninteractive; \
@@ -15,7 +17,7 @@ RUN set -eu; \
     apt-get "$@" update; \
     apt-get "$@" install -y --no-install-recommends \
         python3 python3-aiosmtpd python3-asyncssh python3-cryptography python3-dnslib python3-h2 \
-        curl ethtool iproute2 tcpdump; \
+        curl ethtool iproute2 tcpdump $PACKAGES; \
     rm -rf /tmp/sources.list /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 
 COPY lab /opt/gsta

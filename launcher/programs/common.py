@@ -69,6 +69,18 @@ class Service:
         self.address: str = config["address"]
         self.ports: list[int] = list(config["ports"])
         self.params: dict[str, Any] = config.get("params") or {}
+        self.shared: dict[str, dict[str, Any]] = config.get("shared") or {}
+        self.stopping = False
+        self._at_end: list[Callable[[], object]] = []
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Have something done when the server is told to end; the last said is done first."""
+        self._at_end.append(action)
+
+    def end(self) -> None:
+        """Do what is to be done at the end."""
+        while self._at_end:
+            self._at_end.pop()()
 
 
 class Session:
@@ -80,6 +92,8 @@ class Session:
         self.peers: list[dict[str, Any]] = config["peers"]
         self.think: dict[str, Any] = config.get("think_time") or {"distribution": "constant"}
         self.duration_s = float(config["duration_s"])
+        self.inside: dict[str, Any] | None = config.get("inside")
+        self.shared: str = config.get("shared") or ""
         self.stopped = False
         self._end = time.monotonic() + self.duration_s
 
@@ -103,7 +117,10 @@ class Session:
 
     def rest(self, scale: float = 1.0) -> bool:
         """Think; False, at once, when the session would be over before the thought is."""
-        wait_s = scale * self.think_s()
+        return self.rest_s(scale * self.think_s())
+
+    def rest_s(self, wait_s: float) -> bool:
+        """Wait this long; False, at once, when the session would be over before."""
         if wait_s >= self.left_s():
             return False
         time.sleep(wait_s)
@@ -159,12 +176,20 @@ async def _run_server(serve: Callable[[Service], Awaitable[None]], service: Serv
     import asyncio
 
     stop = asyncio.Event()
+
+    def stopped() -> None:
+        service.stopping = True
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(service)
-    emit("ready", ports=service.ports)
-    await stop.wait()
-    emit("end")
+        asyncio.get_running_loop().add_signal_handler(number, stopped)
+    try:
+        await serve(service)
+        emit("ready", ports=service.ports)
+        await stop.wait()
+        emit("end")
+    finally:
+        service.end()
     # Whatever is still open ends with the process, as when a daemon is stopped.
     os._exit(0)
 
@@ -179,18 +204,19 @@ def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Sessi
         signal.signal(number, _end)
     signal.setitimer(signal.ITIMER_REAL, max(session.duration_s, 0.01))
     try:
-        work = act(session)
-        if work is not None:
-            import asyncio
+        try:
+            work = act(session)
+            if work is not None:
+                import asyncio
 
-            asyncio.run(_until_ended(work))
+                asyncio.run(_until_ended(work))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # time may be over in this very moment
     except Ended:
         pass
     except FAILURES as error:
         emit("error", error=type(error).__name__, message=str(error)[:200])
         return 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
+TLS_PORTS = frozenset((443, 8_443, 50_052))  # where services with plain ports too speak TLS
 CLOSE_S = 0.5  # how long a polite close may take
 RESET_SHARE = 0.08  # of connections that a client drops with RST, as browsers and phones do
 USUAL_SEGMENTS = (0, 0, 0, 0, 1460, 1452, 1440, 1400, 1380, 1360, 1300, 1220)
 USUAL_BUFFERS = (0, 0, 0, 0, 16_384, 32_768, 65_536, 131_072, 262_144)
+
+
+def family(address: str) -> socket.AddressFamily:
+    """Of sockets that talk to this numeric address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def tune(sock: socket.socket, rng: random.Random) -> None:
@@ -41,7 +47,7 @@ def tune(sock: socket.socket, rng: random.Random) -> None:
 
 def dial(session: Session, port: int, timeout_s: float = 10.0) -> socket.socket:
     """A connected, tuned, blocking socket to the session's service."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.settimeout(timeout_s)
     try:
@@ -50,6 +56,12 @@ def dial(session: Session, port: int, timeout_s: float = 10.0) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def port_of(session: Session, *, secure: bool) -> int:
+    """The service's first port with TLS, or without it; of one that has no such, its first."""
+    ports = [int(port) for port in session.peer["ports"] or [session.port]]
+    return next((port for port in ports if (port in TLS_PORTS) == secure), ports[0])
 
 
 def touch(session: Session, port: int) -> None:
@@ -62,8 +74,8 @@ def touch(session: Session, port: int) -> None:
 
 
 def reset_on_close(sock: Any, *, share: float, rng: random.Random) -> None:
-    """Make some sockets end with RST instead of FIN."""
-    if rng.random() < share:
+    """Make some sockets end with RST instead of FIN; None is one that has ended already."""
+    if rng.random() < share and sock is not None:
         with contextlib.suppress(OSError):
             linger = b"\x01\0\0\0\0\0\0\0"
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -78,7 +90,7 @@ async def connect(
     """Asynchronous `dial`, with TLS when a context is given."""
     import asyncio
 
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.setblocking(False)
     try:

@@ -7,15 +7,18 @@ which of the two a connection is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network, ip_address
 from typing import Any
 
 import asyncssh
 import common_net
 from common import PeerError, Session, emit, word
 
+LAB = IPv4Network("198.18.0.0/15")
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
 PASSWORD_S = 0.6  # typing it, or having a program fill it in
 KEX = [
@@ -116,13 +119,14 @@ def server_options(rng: random.Random, keys: list[Any]) -> Options:
     }
 
 
-class _Dialer:
+class Dialer:
     """Hands asyncssh a tuned socket; every release takes one as a tunnel."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     async def create_connection(self, factory: Any, _host: str, _port: int) -> tuple[Any, Any]:
+        """What asyncssh asks a tunnel for."""
         sock = common_net.dial(self.session, self.session.port)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -158,7 +162,7 @@ async def login(session: Session) -> AsyncIterator[Connection]:
         connection = await asyncssh.connect(
             session.peer["address"],
             session.port,
-            tunnel=_Dialer(session),
+            tunnel=Dialer(session),
             username=word(rng),
             client_factory=lambda: _User(session),
             **options,
@@ -183,7 +187,14 @@ async def _closed(connection: Connection) -> None:
 
 
 class Accounts(asyncssh.SSHServer):
-    """Knows one password and takes any key."""
+    """Knows one password, takes any key and forwards to hosts of the lab."""
+
+    def connection_requested(self, dest_host: str, dest_port: int, *_: object) -> bool:
+        """Whether a tunnel may lead there; names are not resolved."""
+        emit("forward", address=dest_host, port=dest_port)
+        with contextlib.suppress(ValueError):
+            return ip_address(dest_host) in LAB
+        return False
 
     def password_auth_supported(self) -> bool:
         """Passwords are."""

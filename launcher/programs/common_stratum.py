@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 import struct
+import time
 from dataclasses import dataclass
+from typing import Any
 
 from common import PeerError
 
@@ -112,3 +114,8 @@ def new_job(rng: random.Random, coin: Coin, number: int, time_s: int, last: Job 
         time=struct.pack(">I", time_s).hex(),
         clean=clean,
     )
+
+
+def throttled(params: dict[str, Any]) -> bool:
+    """Whether a miner that hides from its machine's user rests just now."""
+    return (time.monotonic() / float(params["period_s"])) % 1 > float(params["duty"])

@@ -18,7 +18,8 @@ OPTIONS = (
 Target = tuple[str, int]
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of an even number of bytes."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return int(~(total + (total >> 16)) & 0xFFFF)
@@ -29,8 +30,8 @@ def segment(source: str, target: Target, sport: int, sequence: int, options: byt
     length = 20 + len(options)
     head = struct.pack("!HHIIBBHHH", sport, target[1], sequence, 0, length << 2, SYN, 1_024, 0, 0)
     pseudo = socket.inet_aton(source) + socket.inet_aton(target[0]) + struct.pack("!HH", 6, length)
-    checksum = _checksum(pseudo + head + options)
-    return head[:16] + struct.pack("!H", checksum) + head[18:] + options
+    total = checksum(pseudo + head + options)
+    return head[:16] + struct.pack("!H", total) + head[18:] + options
 
 
 def answers(raw: socket.socket, sports: Container[int]) -> Iterator[tuple[Target, int]]:

@@ -67,6 +67,11 @@ def server_contexts(
     return [_front(rng, host, alpn, tickets, rsa_key) for tickets in rng.sample(range(5), FARM)]
 
 
+def certificate_chain(rng: random.Random, host: str) -> bytes:
+    """A private key and its certificate, with none to two above it, as PEM, for a daemon."""
+    return _chain(rng, host, _rsa_key() if rng.random() < 0.2 else None)
+
+
 def _front(
     rng: random.Random, host: str, alpn: list[str] | None, tickets: int, rsa_key: Key | None
 ) -> ssl.SSLContext:

@@ -15,7 +15,7 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, main, word
-from common_stratum import COINS, Job, new_job, sha256d, target
+from common_stratum import COINS, Job, new_job, sha256d, target, throttled
 from common_tls import client_context, server_contexts, server_name
 
 TLS_PORTS = (3334, 443)
@@ -236,7 +236,7 @@ class Rig:
         nonce = self.rng.getrandbits(30)
         while await self.session.sleep(TICK_S * self.rng.uniform(0.7, 1.3)):
             job = self.job
-            if job is None or not self.nonce_1:
+            if job is None or not self.nonce_1 or throttled(self.params):
                 continue
             nonce_2 = self.rng.randbytes(4).hex()
             header, limit = job.header(self.nonce_1 + nonce_2, job.time), target(self.difficulty)

@@ -86,7 +86,7 @@ class Scan:
         return None
 
     async def _connect(self, target: Target) -> socket.socket | None:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(common_net.family(target[0]), socket.SOCK_STREAM)
         common_net.tune(sock, random.Random(self.habits))
         sock.setblocking(False)
         self.tried.add(target)
@@ -227,7 +227,9 @@ async def act(session: Session) -> None:
     emit("scan", targets=len(scan.targets), variant=session.params.get("variant"))
     try:
         raw = None
-        if str(session.params.get("variant")).startswith("syn"):
+        # Segments are built for IPv4; over IPv6 the scan connects.
+        bare = all(common_net.family(a) == socket.AF_INET for a in scan.addresses)
+        if bare and str(session.params.get("variant")).startswith("syn"):
             with contextlib.suppress(PermissionError):
                 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
             emit("raw", permitted=raw is not None)

@@ -242,6 +242,7 @@ def _curl(session: Session) -> None:
         if action and not session.rest():
             break
         name = server_name(rng, session.peer["host"])
+        address = session.peer["address"]
         command = [
             "curl",
             "-sSkL",
@@ -249,7 +250,7 @@ def _curl(session: Session) -> None:
             "*",
             "--http1.1" if rng.choice(session.params["versions"]) == "h1" else "--http2",
             "--connect-to",
-            f"::{session.peer['address']}:{session.port}",
+            f"::[{address}]:{session.port}" if ":" in address else f"::{address}:{session.port}",
             "-o",
             "/dev/null",
             "-w",

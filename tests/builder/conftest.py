@@ -140,6 +140,7 @@ def write_dataset(folder: Path, spec: Spec) -> Path:
                     "malicious": False,
                     "effect": None,
                     "activity_id": None if spec.shuffle_labels else activity,
+                    "origin": "real",
                     "rule": "r1",
                     "reason": "synthetic",
                     "oracle": None,

@@ -60,8 +60,38 @@ def tstat_knows_no_icmp() -> Golden:
 
 
 @golden
-def tstat_waits_200_s_for_datagrams() -> Golden:
-    """Two packets first: a flow of a single one ends after 10 s."""
-    frames = [at(0, datagram(1)), at(1, datagram(1)), at(195, datagram(1)), at(402, datagram(1))]
-    facts = [fact((3, 0), end_reason=IDLE), fact((1, 0))]
+def tstat_looks_for_idle_flows_as_others_begin() -> Golden:
+    """207 s of silence end nothing; those before another flow begins do."""
+    frames = [at(second, datagram(1)) for second in (0, 1, 195, 402)]
+    other = [at(second, datagram(1, sport=6000 + second)) for second in (300, 700)]
+    frames = [*frames[:3], other[0], frames[3], other[1], at(701, datagram(1))]
+    facts = [
+        fact((4, 0), end_reason=IDLE),
+        fact((1, 0), end_reason=IDLE),
+        fact((1, 0)),
+        fact((1, 0)),
+    ]
+    return Golden(frames=frames, facts=facts, config=TSTAT)
+
+
+@golden
+def tstat_looks_at_a_part_of_its_table() -> Golden:
+    """The flow of 2 s stands in part 1 of 10,000, which has its turn 5 s, 10 s and 15 s after 0."""
+    begins = [at(second, datagram(1, sport=6000 + int(second))) for second in (0, 2, 11, 12.5)]
+    again = at(13, datagram(1, sport=6002))
+    facts = [fact((1, 0), end_reason=IDLE), fact((2, 0)), fact((1, 0)), fact((1, 0))]
+    return Golden(frames=[*begins, again], facts=facts, config=TSTAT)
+
+
+@golden
+def tstat_gives_one_packet_10_s() -> Golden:
+    """Also to SYNs without an answer, however many."""
+    frames = [
+        at(0, up("S", 1000)), at(9, up("S", 1000)), at(9.5, datagram(1)),
+        at(25, datagram(1, sport=6000)), at(26, up("S", 1000)), at(27, datagram(1)),
+    ]  # fmt: skip
+    facts = [
+        fact((2, 0), c2s_syn_packets=2, end_reason=IDLE), fact((1, 0), end_reason=IDLE),
+        fact((1, 0)), fact((1, 0)), fact((1, 0)),
+    ]  # fmt: skip
     return Golden(frames=frames, facts=facts, config=TSTAT)

@@ -18,7 +18,7 @@ from pyroute2 import IPRoute
 from flowmeter import MeterConfig, flows
 from flowmeter.live import Interface
 from launcher import capture, namespaces
-from launcher.capture import start_capture
+from launcher.capture import CaptureOptions, start_capture
 from topologies.errors import InputError, MachineError
 
 ECHO, SILENT = ("198.18.0.1", 7), ("198.18.0.2", 9)
@@ -64,7 +64,12 @@ def test_live_rows_are_those_of_a_file(namespace: Path, tmp_path: Path) -> None:
     file = tmp_path / "same.pcap"
     config = MeterConfig(udp_idle_s=2)
     running = start_capture(
-        "lan", file, interface="eth0", namespace=namespace, run_dir=tmp_path, snaplen_bytes=128
+        "lan",
+        file,
+        interface="eth0",
+        namespace=namespace,
+        run_dir=tmp_path,
+        options=CaptureOptions(snaplen_bytes=128),
     )
 
     def traffic() -> None:

@@ -1,15 +1,16 @@
 """Beside other meters on real captures: Tstat's logs, NFStream and tcptrace.
 
-Every capture in which a column differs is in a list of known differences, with the reason.
+Beside Tstat all flows count. Each value that differs must have a reason that holds for that flow:
+a rule of Tstat's without which its twin gives our value, and with which it gives Tstat's.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
+import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,39 +19,55 @@ import pytest
 
 from flowmeter import MeterConfig, meter
 from tests.flowmeter import nfstream_flows, tcptrace_flows, tstat_logs
+from tests.flowmeter.tstat_reasons import Difference, Explained, close
+from tests.flowmeter.tstat_rules import REASONS
 from topologies.errors import CaptureError
 
-KNOWN: Final = Path(__file__).with_name("tstat_known.json")
+PAGE: Final = Path(__file__).parents[2] / "docs" / "conformance.md"
 STRICT, LOOSE = 0.999, 0.99
 BARS: Final = {
-    **dict.fromkeys(("duration_s", *tstat_logs.COUNTS.values()), STRICT),
+    **dict.fromkeys(("flow", "duration_s", *tstat_logs.COUNTS.values()), STRICT),
     **dict.fromkeys((*tstat_logs.LOSS.values(), *tstat_logs.RTT.values()), LOOSE),
 }
+OTHERS: Final = 0.95  # columns without a bar of their own
+
+
+@dataclass(frozen=True)
+class Unequal:
+    """A value that differs: where, in which column (ours), and by which rules ('': unknown)."""
+
+    capture: str
+    flow: str
+    column: str
+    reason: str
+    detail: str
 
 
 @dataclass
 class Agreement:
-    """How often each column was equal, and in which captures it was not."""
+    """How often each column was equal, and each time it was not."""
 
     compared: Counter[str] = field(default_factory=Counter)
-    equal: Counter[str] = field(default_factory=Counter)
-    different: dict[str, set[str]] = field(default_factory=dict)
+    unequal: list[Unequal] = field(default_factory=list)
 
-    def add(self, capture: str, column: str, *, same: bool) -> None:
-        self.compared[column] += 1
-        self.equal[column] += same
-        if not same:
-            self.different.setdefault(capture, set()).add(column)
+    def equal(self, column: str) -> float:
+        """The share of flows (of each side) in which the column is the same."""
+        return 1 - sum(item.column == column for item in self.unequal) / self.compared[column]
 
-    def below(self, known: set[str]) -> Iterator[str]:
-        """Columns that agree too seldom, captures with a known difference left out."""
-        for capture, columns in self.different.items():
-            if capture not in known and columns & BARS.keys() | columns & {"flow"}:
-                yield f"{capture}: {sorted(columns)}"
+    def due_to(self, reason: str) -> tuple[int, int]:
+        """Flows and values that differ by a reason, alone or with others."""
+        items = [item for item in self.unequal if reason in item.reason.split(" + ")]
+        return len({(item.capture, item.flow) for item in items}), len(items)
 
 
-def known() -> set[str]:
-    return {name for entry in json.loads(KNOWN.read_text()) for name in entry["captures"]}
+def documented() -> dict[str, tuple[int, int]]:
+    """Of each reason, how many flows and values docs/conformance.md names."""
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: (int(flows), int(values)) for name, flows, values in rows}
+
+
+def test_every_reason_is_documented() -> None:
+    assert documented().keys() == REASONS.keys()
 
 
 def bare(column: str) -> str:
@@ -59,6 +76,7 @@ def bare(column: str) -> str:
 
 
 def beside_tstat() -> Agreement:
+    """Every flow of every log beside ours."""
     result = Agreement()
     config = MeterConfig(semantics="tstat", corrupt="keep")
     for path, entries in tstat_logs.captures():
@@ -66,29 +84,48 @@ def beside_tstat() -> Agreement:
             rows = meter(path, config=config).table.to_pylist()
         except CaptureError:
             continue
+        differences: list[tuple[str, Difference]] = []
         for entry, row in tstat_logs.joined(entries, rows):
-            result.add(path.name, "flow", same=row is not None)
-            for _, ours, theirs in entry.columns() if row is not None else ():
-                same = tstat_logs.agree(ours, theirs, row[ours])
-                result.add(path.name, bare(ours), same=same)
+            result.compared["flow"] += 1
+            if row is None:
+                differences.append(("flow", Difference(entry, "flow", 1.0, 0.0)))
+                continue
+            for name, ours, theirs in entry.columns():
+                result.compared[bare(ours)] += 1
+                mine = tstat_logs.as_tstat(ours, row)
+                if not tstat_logs.agree(ours, theirs, mine):
+                    differences.append((bare(ours), Difference(entry, name, theirs, mine)))
+        explained = Explained(path)
+        for column, difference in differences:
+            told = difference.flow, column, explained.reason(difference), str(difference)
+            result.unequal.append(Unequal(path.name, *told))
     return result
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not any(tstat_logs.captures()), reason="needs Tstat's logs below GSTA_DATA")
 def test_tstat() -> None:
-    """The bars hold over all flows but those whose difference is known and explained."""
+    """The bars hold over all flows, and there is no difference without a reason."""
     result = beside_tstat()
-    assert not list(result.below(known()))
-    for column, bar in BARS.items():
-        unexplained = sum(
-            column in columns for name, columns in result.different.items() if name not in known()
-        )
-        assert 1 - unexplained / result.compared[column] >= bar, column
-        # Those that are known must not be many, either.
-        assert result.equal[column] / result.compared[column] >= LOOSE - 0.08, column
-    stale = known() - result.different.keys()
-    assert not stale, f"no longer different: {stale}"
+    assert not [item for item in result.unequal if not item.reason]
+    for column in result.compared:
+        assert result.equal(column) >= BARS.get(column, OTHERS), column
+    assert documented() == {name: result.due_to(name) for name in REASONS}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(tstat_logs.captures()), reason="needs Tstat's logs below GSTA_DATA")
+def test_twin_is_tstat() -> None:
+    """The twin gives every value of every log."""
+    wrong = []
+    for path, entries in tstat_logs.captures():
+        explained = Explained(path)
+        for entry in entries:
+            made = explained.values(entry)
+            for name, _, theirs in entry.columns():
+                if not close(made.get(name, math.nan), theirs):
+                    wrong.append(f"{path.name} {entry.ends} {name}: {theirs}, not {made.get(name)}")
+    assert not wrong
 
 
 @pytest.mark.slow

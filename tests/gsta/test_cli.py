@@ -56,6 +56,21 @@ def test_doctor_names_every_check_and_a_remedy_for_what_does_not_work() -> None:
     assert all(f["remedy"] for f in findings if f["works"] != "yes")
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--ring", "3"], "--ring goes with --rotate-mb"),
+        (["--flows", "x.parquet"], "--flows goes with --no-pcap"),
+        (["--snaplen", "10"], "10 is not in the range 64<=x<=9216"),
+        (["--time-scale", "0"], "0 is not in the range 0.01<=x<=1000"),
+    ],
+)
+def test_options_of_a_run_that_do_not_go_together(options: list[str], says: str) -> None:
+    result = run("lab", "run", "pair", *options)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
 def test_a_dry_run_lists_the_sessions_and_touches_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("lab", "run", "pair", "--dry-run", "--out", str(out))
@@ -68,7 +83,7 @@ def test_a_dry_run_lists_the_sessions_and_touches_nothing(tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: expected a readable file"),
-        (["lab", "run", "nowhere"], "the library has: office, pair"),
+        (["lab", "run", "nowhere"], "the library has: campus, "),
         (["meter", "nowhere.pcap"], "nowhere.pcap"),
         (["tag", "nowhere", "flows.parquet"], "nowhere"),
         (["audit", "nowhere"], "nowhere: expected a dataset"),

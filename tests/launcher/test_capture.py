@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 from pyroute2 import IPRoute
 
 from launcher import capture, namespaces, packets
-from launcher.capture import Counters, LocalProgram, TcpdumpCapture, count_packets, start_capture
+from launcher.capture import HEADERS_BYTES, CaptureOptions, Counters, TcpdumpCapture, start_capture
+from launcher.localprogram import LocalProgram
+from launcher.pcapfile import count_packets
 from launcher.syscalls import isolated
 from topologies.errors import LabError, MachineError
 
@@ -101,8 +104,60 @@ class TestTcpdump:
         assert isinstance(running.program, LocalProgram)
         running.program.send_signal(signal.SIGKILL)
         os.waitid(os.P_PID, running.program.pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(LabError, match="network 'lan' ended early"):
-            running.stop()
+        assert running.failure().startswith("the capture of network 'lan' ended early")
+        assert running.stop().lost == running.failure()
+
+    def test_nothing_is_lost_at_the_stated_load(self, namespace: Path, tmp_path: Path) -> None:
+        """However late tcpdump gets to run: 40,000 headers fit into its ring."""
+        running = start_capture(
+            *("lan", tmp_path / "lan.pcap"),
+            interface="eth0",
+            namespace=namespace,
+            run_dir=tmp_path,
+            options=CaptureOptions(HEADERS_BYTES),
+        )
+        send(namespace, 40_000, size=1_000)
+        record = running.stop()
+        assert record.packets == record.received == 40_000
+        assert record.dropped_by_kernel == record.dropped_by_interface == 0
+        assert (tmp_path / "lan.pcap").stat().st_size == 24 + 40_000 * (16 + HEADERS_BYTES)
+
+    @pytest.mark.parametrize(
+        ("options", "files"),
+        [(CaptureOptions(rotate_mb=1), 4), (CaptureOptions(9_216, 1, 0, 2), 2)],
+    )
+    def test_files_of_a_size_or_the_last_of_them(
+        self, namespace: Path, tmp_path: Path, options: CaptureOptions, files: int
+    ) -> None:
+        running = start_capture(
+            *("lan", tmp_path / "captures/lan.pcap"),
+            interface="eth0",
+            namespace=namespace,
+            run_dir=tmp_path,
+            options=options,
+        )
+        send(namespace, 3_300, size=1_000)
+        record = running.stop()
+        names = (record.file, *record.further)
+        assert len(names) == files
+        assert {tmp_path / name for name in names} == set((tmp_path / "captures").iterdir())
+        assert record.packets == sum(count_packets(tmp_path / name) for name in names)
+        assert record.received == 3_300
+        assert (record.packets == 3_300) == (not options.ring)
+
+    def test_packets_that_are_streamed_are_not_kept(self, namespace: Path, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(pipe.read_bytes)
+            running = start_capture(
+                "lan", pipe, interface="eth0", namespace=namespace, run_dir=tmp_path
+            )
+            send(namespace, 1_000)
+            record = running.stop()
+        assert (record.file, record.packets, record.lost) == ("", 1_000, "")
+        (tmp_path / "copy").write_bytes(read.result())
+        assert payload_numbers(tmp_path / "copy") == list(range(1_000))
 
     def test_an_interface_that_is_not_there(self, namespace: Path, tmp_path: Path) -> None:
         with pytest.raises(LabError, match="br7"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from launcher.compile import compile_run
@@ -34,7 +36,8 @@ def test_the_same_seed_gives_the_same_plan(office: Document[Topology]) -> None:
 def test_another_seed_gives_other_sessions(office: Document[Topology]) -> None:
     one, two = compile_run(office, seed=5), compile_run(office, seed=6)
     assert {s.seed for s in one.sessions}.isdisjoint(s.seed for s in two.sessions)
-    assert one.lab == two.lab
+    assert one.lab != two.lab  # chance does other things to packets
+    assert replace(one.lab, seed=two.lab.seed) == two.lab
 
 
 def test_owners_are_unique_and_sessions_in_order(office: Document[Topology]) -> None:
@@ -65,3 +68,69 @@ def test_unknown_kinds_wrong_parameters_and_port_clashes_are_all_told() -> None:
         (12, "activities.c.params.speed"),
         (7, "services.again"),
     ]
+
+
+TUNNEL = """
+name: tunnel
+networks: {lan: {subnet: 198.18.1.0/24}}
+hosts: {client: {networks: [lan]}, server: {networks: [lan]}}
+services:
+  www: {kind: shop, host: server}
+  gate: {kind: proxy, host: server}
+  names: {kind: dns, host: server}
+activities:
+  through: {kind: proxy, hosts: [client], services: [gate], inside: INSIDE}
+"""
+
+
+def tunnelled(inside: str) -> Document[Topology]:
+    return validate(parse_yaml(TUNNEL.replace("INSIDE", inside), file="t.yaml"), Topology)
+
+
+def test_a_session_through_a_tunnel_has_another_drawn_inside() -> None:
+    document = tunnelled("{kind: shop, services: [www], params: {variants: [buy]}}")
+    plan = compile_run(document, seed=3)
+    assert plan == compile_run(document, seed=3)
+    for session in plan.sessions:
+        assert session.kind == "proxy"
+        assert [peer.service for peer in session.peers] == ["gate"]
+        assert session.inside is not None
+        assert (session.inside.kind, session.inside.variant) == ("shop", "buy")
+        assert [peer.service for peer in session.inside.peers] == ["www"]
+    assert len({session.inside.seed for session in plan.sessions if session.inside}) > 1
+
+
+@pytest.mark.parametrize(
+    ("inside", "path", "expected"),
+    [
+        ("null", "activities.through", "inside: what the tunnel carries"),
+        ("{kind: dns, services: [names]}", "activities.through.inside.kind", "one of "),
+        ("{kind: proxy, services: [gate]}", "activities.through.inside.kind", "one of "),
+        ("{kind: web, services: [www]}", "activities.through.inside.services[0]", "kind 'web'"),
+        (
+            "{kind: shop, services: [www], params: {speed: 1}}",
+            "activities.through.inside.params.speed",
+            "one of",
+        ),
+    ],
+)
+def test_what_a_tunnel_cannot_carry_is_refused(inside: str, path: str, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compile_run(tunnelled(inside), seed=1)
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert expected in problem.expected
+
+
+def test_what_is_no_tunnel_carries_nothing() -> None:
+    text = TUNNEL.replace("kind: proxy, hosts", "kind: shop, hosts").replace("[gate]", "[www]")
+    text = text.replace("INSIDE", "{kind: shop, services: [www]}")
+    with pytest.raises(InputError, match="shop is no tunnel"):
+        compile_run(validate(parse_yaml(text, file="t.yaml"), Topology), seed=1)
+
+
+def test_a_kind_that_is_misspelt_is_told_its_name() -> None:
+    text = WRONG.replace("teapot", "postgrs").replace("juggling", "web-scann")
+    with pytest.raises(InputError, match="did you mean 'postgres'") as caught:
+        compile_run(validate(parse_yaml(text, file="wrong.yaml"), Topology), seed=1)
+    assert any("did you mean 'web-scan'" in problem.remedy for problem in caught.value.problems)

@@ -60,6 +60,7 @@ from dataclasses import asdict
 from pathlib import Path
 from launcher.addressing import lab_plan
 from launcher.backend import Command
+from launcher.capture import CaptureOptions
 from launcher.docker_native import DockerNativeBackend
 from launcher.labs import Lab
 from topologies import Topology
@@ -75,7 +76,7 @@ with Lab.create(backend="docker", run_dir=run) as lab:
         backend.up(lab_plan(Topology.model_validate(plan)), run)
         events = []
         watch = backend.watch(events.append)
-        capture = backend.capture("lan", run / "captures" / "lan.pcap")
+        capture = backend.capture("lan", run / "captures" / "lan.pcap", CaptureOptions())
         server = backend.spawn("server", Command("serve", (), 30_000, "serve.log"))
         log = run / "logs/server/serve.log"
         while not (log.exists() and "listening now" in log.read_text()):
@@ -94,7 +95,7 @@ with Lab.create(backend="docker", run_dir=run) as lab:
             "codes": codes,
             "server": server.stop(5),
             "lost": watch.stop(),
-            "events": [[e.host, e.sport, e.owner] for e in events],
+            "events": [[e.host, e.sport, e.owner] for e in events if e.what == "opened"],
             "said": [json.loads((run / f"logs/client-{n}/fetch.log").read_text()) for n in (1, 2)],
             "capture": record.model_dump(),
         }))

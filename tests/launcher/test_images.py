@@ -28,7 +28,7 @@ def test_every_program_is_in_the_context_and_nothing_that_python_left() -> None:
     names = files_of(images.build_context("base")).keys()
     programs = {f"lab/programs/{path.name}" for path in images.PROGRAMS.glob("*.py")}
     assert programs
-    assert {"Dockerfile", "lab/netfilter.py"} | programs <= names
+    assert {"Dockerfile", "lab/agent/launcher/netfilter.py"} | programs <= names
     assert not any("__pycache__" in name for name in names)
 
 

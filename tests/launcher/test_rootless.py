@@ -49,6 +49,8 @@ import json, os, sys, time
 from pathlib import Path
 from launcher.addressing import lab_plan
 from launcher.backend import Command
+from launcher.capture import CaptureOptions
+from launcher.impair.verify import verify
 from launcher.labs import Lab
 from launcher.netns import NetnsBackend
 from launcher.rootless import is_rootless, reexec_rootless
@@ -71,21 +73,23 @@ folder, mode = Path(sys.argv[1]), sys.argv[2]
     "print(socket.create_connection(('b', 80), timeout=10).recv(5).decode(), os.getgid())\\n"
 )
 (folder / "manifest.json").write_text('{"status": "incomplete", "reason": ""}')
+impairments = {"rate_mbit": 50} | ({"delay_ms": 5} if mode == "delayed" else {})
 topology = Topology.model_validate({
     "name": "rootless",
-    "networks": {"lan": {"subnet": "198.18.8.0/24", "impairments": {"rate_mbit": 50}}},
+    "networks": {"lan": {"subnet": "198.18.8.0/24", "impairments": impairments}},
     "hosts": {"a": {"networks": ["lan"]}, "b": {"networks": ["lan"]}},
 })
 lab = Lab.create(backend="netns", run_dir=folder)
 backend = NetnsBackend(lab, programs=folder / "programs")
 backend.up(lab_plan(topology), folder)
+links = verify(backend.links)
 events = []
 try:
     watch = backend.watch(events.append)
     evidence = "watched"
 except MachineError as error:
     watch, evidence = None, str(error)
-capture = backend.capture("lan", folder / "captures/lan.pcap")
+capture = backend.capture("lan", folder / "captures/lan.pcap", CaptureOptions())
 backend.spawn("b", Command("serve", (), 20_001, "serve.log"))
 log = folder / "logs/b/serve.log"
 while "ready" not in log.read_text():
@@ -101,10 +105,11 @@ if watch:
     watch.stop()
 backend.down()
 print(json.dumps({
+    "delays_ms": [link.measured.delay_ms for link in links],
     "fetched": (folder / "logs/a/fetch.log").read_text().split(),
     "packets": packets,
     "evidence": evidence,
-    "owners": [event.owner for event in events],
+    "owners": [event.owner for event in events if event.what == "opened"],
     "notes": backend.notes,
 }))
 """
@@ -211,11 +216,14 @@ def stranger() -> Iterator[Stranger]:
 @pytest.mark.lab
 @pytest.mark.lab
 def test_a_lab_with_one_group_works_without_evidence(stranger: Stranger) -> None:
-    done = stranger.run(LAB, str(stranger.run_dir), "whole")
+    done = stranger.run(LAB, str(stranger.run_dir), "delayed")
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["fetched"] == ["hello", "0"]
     assert seen["packets"] >= 6
+    down_ms, up_ms = seen["delays_ms"]
+    assert 5 <= down_ms < 50
+    assert up_ms < 45
     assert "single group id" in seen["evidence"]
     assert "apt-get install uidmap" in seen["evidence"]
     assert seen["notes"] == ["control groups are not writable here: hosts run without limits"]

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from launcher.activities import catalogue
 from tagger import load_rules, rulebooks
+from tagger.catalogue_rules import rules
+from tagger.rulebook import RULES
 from topologies.errors import InputError, NotFoundError
 
 HEAD = """\
@@ -30,7 +33,7 @@ def faults(folder: Path, text: str) -> list[str]:
 
 
 def test_the_rule_files_that_ship_load_and_cover_the_eight_kinds():
-    assert rulebooks() == ("cryptomining", "traffic")
+    assert rulebooks() == ("activities", "cryptomining", "traffic")
     traffic = load_rules().model
     assert list(traffic.labels) == [
         "web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"
@@ -39,11 +42,20 @@ def test_the_rule_files_that_ship_load_and_cover_the_eight_kinds():
         "mining",
         "scan",
     }
-    for name in rulebooks():
+    for name in ("cryptomining", "traffic"):
         book = load_rules(name).model
         kinds = {kind for rule in book.rules for kind in rule.when.kind or ()}
         assert kinds == {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
         assert {rule.label for rule in book.rules} == set(book.labels)
+
+
+def test_the_rules_of_all_activities_are_current():
+    assert (RULES / "activities.yaml").read_text() == rules(), "python -m tagger.catalogue_rules"
+    book = load_rules("activities").model
+    assert set(book.labels) == set(catalogue())
+    assert {label for label, value in book.labels.items() if value.malicious} == {
+        kind.kind for kind in catalogue().values() if kind.malicious
+    }
 
 
 def test_one_value_and_a_list_of_it_mean_the_same(tmp_path):
@@ -57,8 +69,9 @@ def test_wrong_keys_and_values_are_named_with_their_line(tmp_path):
     text = HEAD + RULE.replace("kind: web", "kinds: web, ports: [0], role: client")
     assert faults(tmp_path, text) == [
         (
-            "rules.yaml:6: rules[0].when.kinds: expected one of host, kind, name, outcome, ports, "
-            "protocol, role, service, service_kind, variant, got 'kinds'; did you mean 'kind'?"
+            "rules.yaml:6: rules[0].when.kinds: expected one of host, inside, kind, name, origin, "
+            "outcome, ports, protocol, role, service, service_kind, variant, got 'kinds'; did you "
+            "mean 'kind'?"
         ),
         (
             "rules.yaml:6: rules[0].when.ports[0]: expected a number of at least 1, got 0; "
@@ -136,5 +149,5 @@ def test_labels_are_lower_case_words(tmp_path):
 
 
 def test_a_name_that_ships_nowhere_lists_those_that_do():
-    with pytest.raises(NotFoundError, match="these ship: cryptomining, traffic"):
+    with pytest.raises(NotFoundError, match="these ship: activities, cryptomining, traffic"):
         load_rules("trafic")

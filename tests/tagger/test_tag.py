@@ -27,6 +27,7 @@ def test_each_flow_gets_label_category_effect_activity_rule_and_reason(busy_run)
         "malicious": True,
         "effect": "effective",
         "activity_id": "a0002",
+        "origin": "real",
         "rule": "port-scan",
         "reason": "alice/scan/0 probed the ports of www's host (plain)",
         "oracle": "scan",
@@ -39,6 +40,7 @@ def test_each_flow_gets_label_category_effect_activity_rule_and_reason(busy_run)
         "malicious": None,
         "effect": None,
         "activity_id": None,
+        "origin": None,
         "rule": None,
         "reason": "no activity had these endpoints at this time",
         "oracle": None,
@@ -89,6 +91,29 @@ def test_sessions_that_both_hold_a_flow_make_it_ambiguous_and_never_benign(new_r
         "these rules fit equally well and disagree: file-transfer, ssh-session"
     )
     assert (table[early]["label"], table[after]["label"]) == ("ssh", "unlabelled")
+
+
+def test_a_tunnel_is_labelled_by_what_is_inside_too(new_run, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("""
+name: tunnels
+labels:
+  hidden-mining: {category: cryptomining, malicious: true}
+  proxy: {category: tunnel, malicious: false}
+rules:
+  - {id: mining-inside, priority: 1, when: {kind: proxy, inside: mining}, label: hidden-mining,
+     reason: "{user} mined behind {service}"}
+  - {id: any-inside, when: {kind: proxy}, label: proxy, reason: "{user} used {service}"}
+""")
+    run = new_run()
+    carried = {"kind": "mining", "variant": "steady", "params": {}, "services": ("pool",)}
+    run.activity("proxy", start_s=0, stop_s=10, port=8443, inside=carried)
+    run.activity("proxy", start_s=20, stop_s=30, port=8443, inside=carried | {"kind": "web"})
+    mined = run.flow(1, 2, sport=1000, dport=8443)
+    browsed = run.flow(21, 22, sport=1001, dport=8443)
+    run.write()
+    table = rows(tag_run(run.folder, run.table, rules=rules))
+    assert (table[mined]["label"], table[browsed]["label"]) == ("hidden-mining", "proxy")
 
 
 def test_a_flow_that_outlives_a_session_is_not_of_that_session(new_run):
@@ -381,3 +406,29 @@ def test_empty_evidence_is_no_evidence(busy_run):
     run.evidence.clear()
     run.write()
     assert tag_run(run.folder, run.table).quality.note.startswith("no evidence")
+
+
+def test_labels_say_whose_traffic_it_is_and_rules_may_ask(new_run, tmp_path):
+    run = new_run("run-1")
+    run.activity("inject", start_s=1, stop_s=9, port=102, origin="synthetic")
+    run.activity("replay", start_s=1, stop_s=9, port=103, origin="replayed")
+    run.activity("web", start_s=1, stop_s=9, port=443)
+    for port in (102, 103, 443):
+        run.flow(2, 3, sport=40_000, dport=port)
+    rules = tmp_path / "origins.yaml"
+    rules.write_text(
+        "name: origins\n"
+        "labels:\n"
+        "  made: {category: other, malicious: false}\n"
+        "  honest: {category: other, malicious: false}\n"
+        "rules:\n"
+        "  - {id: one, when: {origin: [synthetic, replayed]}, label: made, reason: made}\n"
+        "  - {id: two, when: {origin: real}, label: honest, reason: honest}\n"
+    )
+    made = run.write()
+    found = tag_run(made.folder, made.table, rules=rules).labels.to_pylist()
+    assert [(row["label"], row["origin"]) for row in found] == [
+        ("made", "synthetic"),
+        ("made", "replayed"),
+        ("honest", "real"),
+    ]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from topologies import library, load_topology
+from topologies import Topology, library, load_topology
 from topologies.errors import NotFoundError
 
 
@@ -15,6 +15,8 @@ def test_every_topology_of_the_library_is_sound(name: str) -> None:
     topology = load_topology(name).model
     assert topology.name == name
     assert topology.description
+    # As a run directory keeps it, and as a rootless lab is told of it.
+    assert Topology.model_validate(topology.model_dump(mode="json")) == topology
 
 
 def test_an_unknown_name_lists_the_library() -> None:

@@ -1,0 +1,52 @@
+"""Going through a proxy."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from launcher.activities.kind import ActivityKind, Drawn, Params, ServiceKind, chance, pick
+
+Variant = Literal["socks", "socks-login", "tls-connect", "tls-socks"]
+
+
+class ProxyParams(Params):
+    """Settings of the proxy activity."""
+
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = get_args(Variant)
+
+
+def draw(rng: Random, params: ProxyParams) -> Drawn:
+    """Draw the way through."""
+    variant = pick(rng, params.variants)
+    login = variant == "socks-login" or (variant != "socks" and chance(rng, 0.5))
+    return variant, {"variant": variant, "login": login}
+
+
+KIND = ActivityKind(
+    kind="proxy",
+    summary="another activity through a proxy: SOCKS 5, and SOCKS 5 or HTTP CONNECT inside TLS",
+    category="tunnel",
+    program="proxy",
+    service_kind="proxy",
+    variants=get_args(Variant),
+    params=ProxyParams,
+    draw=draw,
+    evidence_children=True,
+    tunnels=True,
+    wire={
+        "socks": "socks.version == 5",
+        "socks-login": "socks.username",
+        "tls-connect": "tls.handshake.type == 2",
+        "tls-socks": "tls.handshake.type == 2",
+    },
+)
+SERVICE = ServiceKind(
+    kind="proxy",
+    summary="a SOCKS 5 proxy, and one inside TLS that also takes HTTP CONNECT",
+    program="proxy",
+    ports=(1080, 8443),
+    protocol="tcp",
+)

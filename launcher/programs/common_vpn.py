@@ -1,0 +1,153 @@
+"""Virtual private networks: the lab's keys, and a proxy at the far end that all tunnels lead to.
+
+Keys are derived from the lab's name, so that both ends know them without having met; they protect
+nothing but made-up traffic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import hashlib
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from common import PeerError, emit
+from common_inside import Open, Streams
+from common_socks import ask
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+PROXY_PORT = 1080
+CLIENTS = 250  # of a WireGuard server, numbered from 0
+CURVE_BITS = 255
+_BEGIN = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+_END = datetime.datetime(2044, 1, 1, tzinfo=datetime.UTC)
+
+
+def secret(name: str) -> bytes:
+    """32 bytes that both ends derive alike."""
+    return hashlib.sha256(f"gsta lab vpn {name}".encode()).digest()
+
+
+def wireguard_keys(name: str) -> tuple[str, str]:
+    """Private and public key of an end, as WireGuard writes them."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    key = X25519PrivateKey.from_private_bytes(secret(name))
+    public = key.public_key().public_bytes(
+        serialization.Encoding.Raw, serialization.PublicFormat.Raw
+    )
+    return base64.b64encode(secret(name)).decode(), base64.b64encode(public).decode()
+
+
+def authority() -> str:
+    """The lab's certificate authority, as PEM: the same key at both ends."""
+    return _pem(_certificate("authority", "authority"))
+
+
+def server_chain() -> str:
+    """A server's key and certificate, as PEM."""
+    from cryptography.hazmat.primitives import serialization
+
+    key = _key("server").private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return str(key.decode()) + _pem(_certificate("server", "authority"))
+
+
+def _key(name: str) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    number = int.from_bytes(secret(name)) % (2**CURVE_BITS - 19) + 1
+    return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def _certificate(name: str, signer: str) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import NameOID
+
+    def named(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lab {text}")])
+
+    return (
+        x509.CertificateBuilder()
+        .subject_name(named(name))
+        .issuer_name(named(signer))
+        .public_key(_key(name).public_key())
+        .serial_number(1 + len(name))
+        .not_valid_before(_BEGIN)
+        .not_valid_after(_END)
+        .add_extension(x509.BasicConstraints(ca=name == signer, path_length=None), critical=True)
+        .sign(_key(signer), hashes.SHA256())
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def through(interface: str, proxy: str) -> Open:
+    """Opens connections by the proxy at the tunnel's far end, by this interface and no other."""
+
+    async def open_connection(address: str, port: int) -> Streams:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, (proxy, PROXY_PORT))
+            streams = await asyncio.open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        await ask(streams, address, port, login=None)
+        return streams
+
+    return open_connection
+
+
+async def until_up(interface: str, proxy: str, wait_s: float) -> None:
+    """Return when the far end answers through the tunnel; `PeerError` if it does not."""
+    end = asyncio.get_running_loop().time() + wait_s
+    while True:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            sock.setblocking(False)
+            connecting = asyncio.get_running_loop().sock_connect(sock, (proxy, PROXY_PORT))
+            await asyncio.wait_for(connecting, 1.0)
+        except (OSError, TimeoutError) as error:
+            if asyncio.get_running_loop().time() > end:
+                raise PeerError(f"the tunnel does not come up: {error}") from error
+            await asyncio.sleep(0.1)
+        else:
+            emit("tunnel", interface=interface)
+            return
+        finally:
+            sock.close()
+
+
+def ip(*arguments: str) -> None:
+    """Run iproute2's ``ip``."""
+    _run(("ip", *arguments))
+
+
+def wg(*arguments: str) -> None:
+    """Run ``wg``."""
+    _run(("wg", *arguments))
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PeerError(f"{command[0]}: {done.stderr.strip()[:150]}")
