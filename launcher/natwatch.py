@@ -8,7 +8,6 @@ translated, the owner's event is reported again, with the addresses it has outsi
 from __future__ import annotations
 
 import contextlib
-import errno
 import selectors
 import socket
 import struct
@@ -19,18 +18,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from launcher import netfilter
 from launcher.backend import FlowEvent, Watch
 from launcher.namespaces import entered
 from launcher.plan import LabPlan
 from topologies.errors import LabError
 
-BUFFER_BYTES: Final = 32 << 20
 MOST_REMEMBERED: Final = 200_000  # flows that wait for their other half, and translations
 STOP_S: Final = 30.0
-_NETFILTER, _GROUP_NEW, _CONNTRACK_NEW = 12, 1 << 0, 1 << 8
-_SO_RCVBUFFORCE, _SO_MEMINFO, _MEMINFO_DROPS = 33, 55, 8
+_GROUP_NEW, _CONNTRACK_NEW = 1 << 0, 1 << 8
 _ORIGINAL, _REPLY, _ADDRESSES, _PROTOCOL = 1, 2, 1, 2
-_TYPE: Final = 0x3FFF  # of an attribute, without its flags
 _TCP: Final = 6
 _EVENTS: Final = Path("/proc/sys/net/netfilter/nf_conntrack_events")
 
@@ -114,7 +111,7 @@ class NatWatch:
             self._wake.send(b"\0")
             self._thread.join(STOP_S)
         for events in self._sockets:
-            lost += _lost(events)
+            lost += netfilter.lost(events)
             events.close()
         for end in (self._wake, self._woken):
             end.close()
@@ -151,7 +148,7 @@ class NatWatch:
 
     def _read(self) -> None:
         for events in self._sockets:
-            for data in _received(events):
+            for data in netfilter.received(events):
                 for inner, outer in translations(data):
                     self._translated(inner, outer)
 
@@ -184,7 +181,7 @@ def translations(data: bytes) -> Iterator[tuple[Tuple, Tuple]]:
         if length < 20 or offset + length > len(data):
             return
         if kind == _CONNTRACK_NEW:
-            attributes = _attributes(data[offset + 20 : offset + length])
+            attributes = netfilter.attributes_of(data[offset + 20 : offset + length])
             inner, reply = (_tuple(attributes.get(n, b"")) for n in (_ORIGINAL, _REPLY))
             if inner and reply:
                 outer = Tuple(reply.protocol, reply.dst, reply.dport, reply.src, reply.sport)
@@ -194,9 +191,9 @@ def translations(data: bytes) -> Iterator[tuple[Tuple, Tuple]]:
 
 
 def _tuple(data: bytes) -> Tuple | None:
-    parts = _attributes(data)
-    addresses = [v for _, v in sorted(_attributes(parts.get(_ADDRESSES, b"")).items())]
-    numbers = _attributes(parts.get(_PROTOCOL, b""))
+    parts = netfilter.attributes_of(data)
+    addresses = [v for _, v in sorted(netfilter.attributes_of(parts.get(_ADDRESSES, b"")).items())]
+    numbers = netfilter.attributes_of(parts.get(_PROTOCOL, b""))
     if [len(address) for address in addresses] not in ([4, 4], [16, 16]):
         return None
     src, dst = (str(ip_address(address)) for address in addresses)
@@ -204,51 +201,12 @@ def _tuple(data: bytes) -> Tuple | None:
     return Tuple(protocol, src, sport, dst, dport)
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
-        if length < 4 or offset + length > len(data):
-            break
-        found[kind & _TYPE] = data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
-    return found
-
-
 def _events(namespace: Path) -> socket.socket:
     """A socket that hears of the new flows of a namespace."""
     with entered(namespace):
         with contextlib.suppress(OSError):
             _EVENTS.write_text("1")
-        events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
-    try:
-        try:
-            events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
-        except PermissionError:  # in a user namespace: as much as the machine allows
-            events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        events.bind((0, _GROUP_NEW))
-        events.setblocking(False)
-    except OSError:
-        events.close()
-        raise
-    return events
-
-
-def _received(events: socket.socket) -> Iterator[bytes]:
-    while True:
-        try:
-            yield events.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:  # counted by `_lost`
-                raise
-
-
-def _lost(events: socket.socket) -> int:
-    info = events.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
-    return int(struct.unpack_from("=I", info, 4 * _MEMINFO_DROPS)[0])
+        return netfilter.listen(_GROUP_NEW)
 
 
 def _remember(where: dict[Tuple, ValueT], key: Tuple, value: ValueT) -> None:

@@ -93,15 +93,25 @@ def start(level: int | None = None) -> socket.socket:
     """
     for name, value in WANTED.items():
         _set(name, value)
+    events = listen(GROUPS)
+    try:
+        _install(events, level)
+    except OSError:
+        events.close()
+        raise
+    return events
+
+
+def listen(groups: int) -> socket.socket:
+    """A socket that hears netfilter's messages to these multicast groups, in this namespace."""
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER)
     try:
         try:
             events.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         except PermissionError:  # in a user namespace: as much as the machine allows
             events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        events.bind((0, GROUPS))
+        events.bind((0, groups))
         events.setblocking(False)
-        _install(events, level)
     except OSError:
         events.close()
         raise
@@ -143,6 +153,12 @@ def end_all(events: socket.socket) -> None:
 
 def read(events: socket.socket) -> Iterator[Flow]:
     """Every event waiting in the socket; overruns are skipped here and counted by `lost`."""
+    for data in received(events):
+        yield from parse(data, received_ns=time.time_ns())
+
+
+def received(events: socket.socket) -> Iterator[bytes]:
+    """What is waiting in the socket, unparsed; overruns are skipped here and counted by `lost`."""
     while True:
         try:
             data = events.recv(1 << 16)
@@ -152,7 +168,7 @@ def read(events: socket.socket) -> Iterator[Flow]:
             if error.errno != errno.ENOBUFS:
                 raise
             continue
-        yield from parse(data, received_ns=time.time_ns())
+        yield data
 
 
 def lost(events: socket.socket) -> int:
@@ -167,11 +183,11 @@ def parse(data: bytes, *, received_ns: int) -> Iterator[Flow]:
     Kernels before 6.14 put no time into the event: there it is the time of receipt.
     """
     for kind, body in netlink_messages(data):
-        if kind == LOG_PACKET and (packet := _packet(_attributes(body[4:]), received_ns)):
+        if kind == LOG_PACKET and (packet := _packet(attributes_of(body[4:]), received_ns)):
             yield packet
         if kind not in (CONNTRACK_NEW, CONNTRACK_DELETE) or len(body) < 4:
             continue
-        attributes = _attributes(body[4:])
+        attributes = attributes_of(body[4:])
         mark = int.from_bytes(attributes.get(CTA_MARK, b""), "big")
         label = attributes.get(CTA_LABELS, b"")
         if not mark and (kind == CONNTRACK_DELETE or not any(label)):
@@ -211,11 +227,11 @@ def _packet(attributes: dict[int, bytes], received_ns: int) -> Flow | None:
 
 def _end(attributes: dict[int, bytes], end_points: _EndPoints, mark: int, received_ns: int) -> Flow:
     begun, ended = (
-        int.from_bytes(_attributes(attributes.get(CTA_TIMESTAMP, b"")).get(n, b""), "big")
+        int.from_bytes(attributes_of(attributes.get(CTA_TIMESTAMP, b"")).get(n, b""), "big")
         for n in (1, 2)
     )
     counters = (
-        int.from_bytes(_attributes(attributes.get(way, b"")).get(n, b""), "big")
+        int.from_bytes(attributes_of(attributes.get(way, b"")).get(n, b""), "big")
         for way in (CTA_ORIG, CTA_REPLY)
         for n in (1, 2)
     )
@@ -224,19 +240,19 @@ def _end(attributes: dict[int, bytes], end_points: _EndPoints, mark: int, receiv
 
 def _end_points(data: bytes) -> _EndPoints | None:
     """Protocol, source and destination; None of what has none."""
-    parts = _attributes(data)
+    parts = attributes_of(data)
     # Attributes 1 and 2 are IPv4 source and destination, 3 and 4 IPv6.
-    ends = [value for _, value in sorted(_attributes(parts.get(TUPLE_IP, b"")).items())]
+    ends = [value for _, value in sorted(attributes_of(parts.get(TUPLE_IP, b"")).items())]
     if TUPLE_PROTO not in parts or len(ends) != 2 or {len(x) for x in ends} not in ({4}, {16}):
         return None
     src, dst = (str(ipaddress.ip_address(x)) for x in ends)
     # Attributes 1 to 3 are protocol, source and destination port (absent for ICMP).
-    numbers = _attributes(parts[TUPLE_PROTO])
+    numbers = attributes_of(parts[TUPLE_PROTO])
     protocol, sport, dport = (int.from_bytes(numbers.get(n, b""), "big") for n in (1, 2, 3))
     return protocol, src, sport, dst, dport
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes_of(data: bytes) -> dict[int, bytes]:
     """Netlink attributes by type; a broken tail is left out."""
     found: dict[int, bytes] = {}
     offset = 0

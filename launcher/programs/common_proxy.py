@@ -9,9 +9,9 @@ import struct
 
 from common import PeerError, emit
 from common_inside import relay
+from common_lab import LAB
 from common_socks import CONNECT, IPV4, LOGIN, NO_LOGIN, SOCKS
 
-LAB = ipaddress.IPv4Network("198.18.0.0/15")
 DOMAIN, NONE = 3, 0xFF
 DIAL_S = 5.0
 

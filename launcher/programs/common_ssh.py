@@ -11,14 +11,14 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 import asyncssh
 import common_net
 from common import PeerError, Session, emit, word
+from common_lab import LAB
 
-LAB = IPv4Network("198.18.0.0/15")
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
 PASSWORD_S = 0.6  # typing it, or having a program fill it in
 KEX = [

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import socket
 import struct
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address
 
 from common import PeerError, Session, emit, main, word
+from common_lab import LAB
 from common_syn import checksum
 
-LAB = IPv4Network("198.18.0.0/15")
 MAX_RATE_S, MAX_QUERIES = 60.0, 600
 CANDIDATES, ANSWER_S = 6, 0.6
 SOURCE_PORTS = (20_000, 32_000)

@@ -11,8 +11,8 @@ import socket
 from ipaddress import IPv4Address, IPv4Network
 
 from common import FAILURES, Session, emit, main, word
+from common_lab import LAB
 
-LAB = IPv4Network("198.18.0.0/15")
 MAX_RATE_S, MAX_TRIES = 60.0, 600
 ANSWER_S = 1.0
 
