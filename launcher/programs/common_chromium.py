@@ -174,7 +174,7 @@ def browser(folder: Path, address: str, options: Sequence[str]) -> Iterator[Brow
         made = Browser(process, sink, source)
         made.open_page()
         yield made
-        with contextlib.suppress(PeerError, OSError):
+        with contextlib.suppress(PeerError, OSError, subprocess.TimeoutExpired):
             made.ask("Browser.close", limit_s=1.0)
             process.wait(2.0)
     finally:

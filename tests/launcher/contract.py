@@ -142,8 +142,21 @@ def played(names: Sequence[str], *, backend: str, folder: Path) -> Contract:
 
 
 def played_all(names: Sequence[str], *, backend: str, folder: Path) -> dict[str, Contract]:
-    """As `played`, some kinds at a time: their servers need memory and a processor, too."""
-    found = {}
+    """As `played`, some kinds at a time: their servers need memory and a processor, too.
+
+    What went wrong in that company is played once more in less of it: on a machine with other work
+    to do, a session can be over before a heavy tool has come up.
+    """
+    found = _in_turn(names, backend=backend, folder=folder)
+    if again := [name for name in names if faults(found[name], name)]:
+        second = folder / "again"
+        second.mkdir()
+        found |= _in_turn(again, backend=backend, folder=second)
+    return found
+
+
+def _in_turn(names: Sequence[str], *, backend: str, folder: Path) -> dict[str, Contract]:
+    found: dict[str, Contract] = {}
     for begin in range(0, len(names), AT_ONCE):
         some = names[begin : begin + AT_ONCE]
         part = folder / f"{begin}"

@@ -82,16 +82,21 @@ print("ready", flush=True)
 time.sleep(600)
 """,
     "many": """
-import os, time
-children = 0
+import os, signal, time
+children = []
 try:
-    while children < 60:
-        if os.fork() == 0:
+    while len(children) < 60:
+        child = os.fork()
+        if child == 0:
             time.sleep(600)
-        children += 1
+            os._exit(0)
+        children.append(child)
 except BlockingIOError:
     pass
-print(children, flush=True)
+print(len(children), flush=True)
+for child in children:  # or nothing else could be started on this host
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 os._exit(0)
 """,
     "eat": """
