@@ -42,7 +42,7 @@ def running(
     yield process, out
     process.kill()
     process.communicate()
-    gsta("lab", "wipe", "--force")
+    gsta("lab", "wipe")
 
 
 def manifest(run: Path) -> dict[str, str]:
@@ -55,13 +55,13 @@ def test_after_kill_9_a_wipe_leaves_nothing(
     gsta: Gsta, running: tuple[subprocess.Popen[str], Path]
 ) -> None:
     process, run = running
-    before = lab_traces()
+    before = lab_traces(run)
     assert before["processes"]
     assert before["namespaces"] | before["containers"]
     process.send_signal(signal.SIGKILL)
     process.wait()
     gsta("lab", "wipe")
-    assert lab_traces() == {kind: set() for kind in before}
+    assert lab_traces(run) == {kind: set() for kind in before}
     assert manifest(run)["status"] == "incomplete"
     assert manifest(run)["reason"]
 
@@ -77,5 +77,5 @@ def test_ctrl_c_tears_everything_down_and_exits_with_130(
     assert process.returncode == 130, messages
     assert "gsta lab wipe" in messages
     assert "Traceback" not in messages
-    assert not any(lab_traces().values())
+    assert not any(lab_traces(run).values())
     assert manifest(run)["status"] == "incomplete"
