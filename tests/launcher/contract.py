@@ -30,6 +30,7 @@ from launcher.rundir import read_evidence, read_journal
 from topologies import load_topology
 
 AT_ONCE: Final = 18
+AGAIN_AT_ONCE: Final = 4
 SPREAD_S: Final = 1.5  # between kinds: a small machine starts one after the other
 SESSION_S: Final = 12.0
 TUNNEL_S: Final = 16.0  # it has to come up first
@@ -147,18 +148,20 @@ def played_all(names: Sequence[str], *, backend: str, folder: Path) -> dict[str,
     What went wrong in that company is played once more in less of it: on a machine with other work
     to do, a session can be over before a heavy tool has come up.
     """
-    found = _in_turn(names, backend=backend, folder=folder)
+    found = _in_turn(names, AT_ONCE, backend=backend, folder=folder)
     if again := [name for name in names if faults(found[name], name)]:
         second = folder / "again"
         second.mkdir()
-        found |= _in_turn(again, backend=backend, folder=second)
+        found |= _in_turn(again, AGAIN_AT_ONCE, backend=backend, folder=second)
     return found
 
 
-def _in_turn(names: Sequence[str], *, backend: str, folder: Path) -> dict[str, Contract]:
+def _in_turn(
+    names: Sequence[str], at_once: int, *, backend: str, folder: Path
+) -> dict[str, Contract]:
     found: dict[str, Contract] = {}
-    for begin in range(0, len(names), AT_ONCE):
-        some = names[begin : begin + AT_ONCE]
+    for begin in range(0, len(names), at_once):
+        some = names[begin : begin + at_once]
         part = folder / f"{begin}"
         part.mkdir()
         found |= dict.fromkeys(some, played(some, backend=backend, folder=part))
