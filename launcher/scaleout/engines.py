@@ -6,12 +6,13 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from topologies.addresses import Address
 from topologies.document import Document, read_source, validate
 from topologies.errors import InputError, Problem
 from topologies.faults import fault
@@ -42,13 +43,24 @@ def _socket(text: str) -> str:
     return text
 
 
+def _address(value: object) -> Address:
+    try:
+        return ip_address(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise fault(
+            expected="an IP address",
+            got=f"'{value}'",
+            remedy="write the one by which the other machines reach it",
+        ) from error
+
+
 Words = Annotated[str, AfterValidator(_words)]
 
 
 class Engine(Model):
     """A machine with a container engine (or, with ``--backend netns``, without)."""
 
-    underlay: IPv4Address | IPv6Address = Field(
+    underlay: Annotated[Address, BeforeValidator(_address)] = Field(
         description="its address that the other machines reach"
     )
     reach: Words = Field(
@@ -90,7 +102,7 @@ def load_engines(path: Path, networks: Iterable[str]) -> Document[Engines]:
 
 
 def _problems(document: Document[Engines], networks: tuple[str, ...]) -> Iterator[Problem]:
-    underlays: dict[IPv4Address | IPv6Address, str] = {}
+    underlays: dict[Address, str] = {}
     placed: dict[str, str] = {}
     for name, engine in document.model.engines.items():
         place = ("engines", name)
