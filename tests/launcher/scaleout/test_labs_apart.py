@@ -1,4 +1,4 @@
-"""A lab over two machines: one run directory of both, and nothing left on either, however it ends."""
+"""A lab over two machines: one run directory of both; nothing left on either, however it ends."""
 
 from __future__ import annotations
 
