@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+ENGINE_S = 30.0
 ROOT = Path(__file__).parents[3]
 # A tmpfs for /run: names of namespaces, state and sockets are the second machine's own.
 OWN_RUN = "mount -t tmpfs tmpfs /run && echo ready && exec cat"
@@ -76,6 +79,33 @@ def _holder(*kinds: str) -> Iterator[int]:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         yield process.pid
+
+
+@contextmanager
+def engine_of(machine: Machine, folder: Path, *images: str) -> Iterator[None]:
+    """A container engine of the machine's own, with images of this machine's engine."""
+    data = folder / "docker"
+    data.mkdir()
+    log = folder / "dockerd.log"
+    begin = f"mount --bind {data} /var/lib/docker && exec dockerd --bridge none --log-level warn"
+    with (
+        log.open("wb") as said,
+        subprocess.Popen([*machine.words, "sh", "-c", begin], stdout=said, stderr=said) as engine,
+    ):
+        try:
+            deadline = time.monotonic() + ENGINE_S
+            while not machine.do("sh", "-c", "docker version 2>/dev/null || true").count("Server"):
+                assert engine.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
+                words = [*machine.words, "docker", "load"]
+                subprocess.run(words, stdin=saved.stdout, stdout=subprocess.DEVNULL, check=True)
+            yield
+        finally:
+            engine.terminate()
+            engine.wait(ENGINE_S)
+            shutil.rmtree(data, ignore_errors=True)
 
 
 def write_engines(file: Path, engines: dict[str, dict[str, object]]) -> Path:

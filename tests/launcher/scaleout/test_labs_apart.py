@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -17,6 +18,8 @@ import pytest
 
 from gsta.labs import run_lab
 from launcher import cgroups, labs
+from launcher.docker import connect
+from launcher.images import BASE_IMAGE, ensure_image, image_tag
 from launcher.records import Manifest
 from launcher.rundir import read_evidence, read_journal, read_manifest
 from launcher.scaleout.engines import load_engines
@@ -24,6 +27,7 @@ from tests.launcher.faulty_labs import traces
 from tests.launcher.scaleout.machines import (
     ROOT,
     Machine,
+    engine_of,
     environment,
     two_machines,
     write_engines,
@@ -40,7 +44,7 @@ name: apart
 networks:
   home: {subnet: 198.18.1.0/24}
   access: {subnet: 198.18.2.0/24}
-  servers: {subnet: 198.18.3.0/24, impairments: {delay_ms: 4}}
+  servers: {subnet: 198.18.3.0/24}
 routers:
   box: {networks: [access, home], nat: {outside: access}}
   edge: {networks: [access, servers]}
@@ -67,6 +71,7 @@ activities:
 phases: [{name: busy, duration_s: SECONDS}]
 captures: [home, access, servers, "edge:eth1"]
 """
+IMPAIRED = TOPOLOGY.replace("3.0/24}", "3.0/24, impairments: {delay_ms: 4}}")
 SOON_S = 40.0
 MARK_OF_TWO = hashlib.sha256(b"/run/gsta-two").hexdigest()[:4]  # what its labs' names begin with
 
@@ -83,11 +88,11 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
 
 
 def written(
-    folder: Path, machines: tuple[Machine, Machine], *, seconds: float
+    folder: Path, machines: tuple[Machine, Machine], *, seconds: float, text: str = TOPOLOGY
 ) -> tuple[Path, Path]:
     """The files of a topology and of its engines."""
     topology = folder / "topology.yaml"
-    topology.write_text(TOPOLOGY.replace("SECONDS", str(seconds)))
+    topology.write_text(text.replace("SECONDS", str(seconds)))
     one, two = machines
     entries = {"one": one.engine(["home", "access"]), "two": two.engine(["servers"])}
     return topology, write_engines(folder / "engines.yaml", entries)
@@ -99,9 +104,10 @@ def run_apart(
     *,
     backend: str = "netns",
     seconds: float = 4,
+    text: str = TOPOLOGY,
     progress: Callable[[str, float, float], None] = lambda *_: None,
 ) -> Path:
-    topology, engines = written(folder, machines, seconds=seconds)
+    topology, engines = written(folder, machines, seconds=seconds, text=text)
     document = load_topology(str(topology))
     return run_lab(
         document,
@@ -163,12 +169,29 @@ def check_run(run: Path) -> Manifest:
 
 
 def test_one_run_of_both_machines(tmp_path: Path, machines: tuple[Machine, Machine]) -> None:
-    run = run_apart(tmp_path, machines)
+    run = run_apart(tmp_path, machines, text=IMPAIRED)
     manifest = check_run(run)
     assert manifest.backend == "netns"
     measured = {link.node: link.measured.delay_ms for link in manifest.links}
     assert set(measured) == {"edge", "web"}  # the long cable beside its router, and one at home
     assert (run / "logs/web/service-www.log").stat().st_size > 0
+    assert left_on(machines, tmp_path) == []
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_containers_of_two_engines(tmp_path: Path, machines: tuple[Machine, Machine]) -> None:
+    with contextlib.closing(connect()) as client:
+        ensure_image(client, "base")
+    with engine_of(machines[1], tmp_path, BASE_IMAGE, image_tag("base")):
+        run = run_apart(tmp_path, machines, backend="docker")
+        here, there = (machine.do("docker", "ps", "-aq", "--no-trunc") for machine in machines)
+        assert there == ""
+    manifest = check_run(run)
+    assert manifest.backend == "docker"
+    assert set(manifest.images) == {"one/base", "two/base"}
+    hosts = {r.host: r.container for r in read_journal(run) if r.record in ("activity", "service")}
+    assert not [container for container in hosts.values() if container in here]
     assert left_on(machines, tmp_path) == []
 
 
