@@ -83,7 +83,7 @@ class ScaleOutBackend:
         for warning in clocks.warnings(self.engines):
             log.warning("%s", warning)
         made = self._ask_all("up", lambda m: {"plan": PLAN.dump_python(m.part.plan, mode="json")})
-        self._ask_all(
+        joined = self._ask_all(
             "join",
             lambda m: {
                 "ends": ENDS.dump_python(m.part.ends, mode="json"),
@@ -91,6 +91,8 @@ class ScaleOutBackend:
             },
         )
         self._prove_cables(plan)
+        said = {name: [*made[name]["notes"], *joined[name]] for name in made}
+        self._notes = [f"engine {name}: {note}" for name, notes in said.items() for note in notes]
         self._take_in(plan, made)
         return {host: name for found in made.values() for host, name in found["containers"].items()}
 
@@ -217,7 +219,6 @@ class ScaleOutBackend:
         self.images = MappingProxyType(
             {f"{e}/{role}": image for e, m in made.items() for role, image in m["images"].items()}
         )
-        self._notes = [f"engine {e}: {note}" for e, m in made.items() for note in m["notes"]]
         found = [VerifiedLink.model_validate(x) for m in made.values() for x in m["verified"]]
         renamed = (x.model_copy(update={"network": network_of(x.network)}) for x in found)
         members = {member.engine: member.told for member in self._members.values()}

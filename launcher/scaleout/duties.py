@@ -103,10 +103,11 @@ class Duties:
                 "verified": [link.model_dump(mode="json") for link in found],
             }
 
-    def join(self, ends: object, underlay: str) -> None:
-        """Lay this machine's ends of the long cables."""
+    def join(self, ends: object, underlay: str) -> list[str]:
+        """Lay this machine's ends of the long cables; what is not as it should be, in words."""
         backend, plan = self._built()
-        tunnels.join(plan, backend.fabric(), ENDS.validate_python(ends), underlay)
+        found = tunnels.join(plan, backend.fabric(), ENDS.validate_python(ends), underlay)
+        return list(found)
 
     def carries(self, node: str, source: str, target: str, mtu: int) -> bool:
         """Whether a node's network lets a full packet through and back."""

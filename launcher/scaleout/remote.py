@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Any, Final
 from launcher.backend import HostGoneError
 from launcher.scaleout.channel import Channel
 from topologies.errors import LabError, MachineError
+
+log = logging.getLogger(__name__)
 
 ANSWER_S: Final = 120.0
 BUILD_S: Final = 3_600.0  # images may have to be built there
@@ -115,6 +118,8 @@ class RemoteEngine:
             self._process.kill()
             self._process.wait()
         self._thread.join(END_S)
+        if said := self._said():
+            log.info("engine '%s' said: %s", self.name, said)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -139,7 +144,7 @@ class RemoteEngine:
     def _lost(self, why: str) -> None:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        said = self._errors.read_bytes()[-_SAID:].decode(errors="replace").strip()
+        said = self._said()
         code = self._process.poll()
         ended = "it does not listen any more" if code is None else f"it ended with exit code {code}"
         with self._lock:
@@ -147,6 +152,9 @@ class RemoteEngine:
             waiting, self._waiting = self._waiting, {}
         for asked in waiting.values():
             asked.set_exception(self.error())
+
+    def _said(self) -> str:
+        return self._errors.read_bytes()[-_SAID:].decode(errors="replace").strip()
 
 
 def raised(engine: str, failed: Mapping[str, str]) -> MachineError | LabError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
@@ -10,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from fcntl import ioctl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from launcher.wiring import bridge_interface, disable_offloads
 from topologies.errors import LabError, MachineError
 
 PORT: Final = 4_789  # of VXLAN, assigned by IANA
+_SIOCETHTOOL, _GET_GRO = 0x8946, 0x2B
 _HEADERS_BYTES: Final = {4: 50, 6: 70}  # that VXLAN puts before a frame, by the underlay's version
 _TRIES, _ANSWER_S = 10, 0.5  # an impaired network may lose a few
 _ECHO: Final = {4: (8, 0, socket.IPPROTO_ICMP), 6: (128, 129, socket.IPPROTO_ICMPV6)}
@@ -34,10 +37,11 @@ _DONT_FRAGMENT: Final = {
 _IP_BYTES, _ICMP_BYTES = {4: 20, 6: 40}, 8
 
 
-def join(plan: LabPlan, fabric: Path, ends: tuple[CableEnd, ...], underlay: str) -> None:
+def join(plan: LabPlan, fabric: Path, ends: tuple[CableEnd, ...], underlay: str) -> tuple[str, ...]:
     """Put this machine's ends of the long cables into the bridges of its part.
 
-    They are sent from the calling thread's namespace and go with the fabric.
+    They are sent from the calling thread's namespace and go with the fabric. What is not as it
+    should be, in words, is returned.
 
     Raises
     ------
@@ -45,9 +49,10 @@ def join(plan: LabPlan, fabric: Path, ends: tuple[CableEnd, ...], underlay: str)
         The underlay address is not of this machine, too small for the frames, or there is no VXLAN.
     """
     if not ends:
-        return
+        return ()
     with IPRoute(groups=0) as ip, fabric.open("rb") as inside:
-        carried = _underlay_mtu(ip, underlay) - _HEADERS_BYTES[ip_address(underlay).version]
+        interface, mtu = _interface_of(ip, underlay)
+        carried = mtu - _HEADERS_BYTES[ip_address(underlay).version]
         for number, end in enumerate(ends):
             segment = next(s for s in plan.segments if s.name == end.segment)
             if segment.mtu > carried:
@@ -65,12 +70,27 @@ def join(plan: LabPlan, fabric: Path, ends: tuple[CableEnd, ...], underlay: str)
             with suppress(OSError):  # what VXLAN has no setting for
                 disable_offloads(f"x{number}")
             ip.link("set", index=index, master=bridge, state="up", ifalias=end.segment)
+    if not merges(interface):
+        return ()
+    note = f"{interface} of the underlay merges what it receives: captures may have longer frames"
+    return (f"{note} than were sent; ethtool -K {interface} gro off",)
 
 
-def _underlay_mtu(ip: IPRoute, underlay: str) -> int:
+def merges(interface: str) -> bool:
+    """Whether an interface of the thread's namespace does generic receive offload."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        value = ctypes.create_string_buffer(struct.pack("=II", _GET_GRO, 0), 8)
+        request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(value))
+        ioctl(handle, _SIOCETHTOOL, request)
+        return bool(struct.unpack("=II", value.raw)[1])
+
+
+def _interface_of(ip: IPRoute, underlay: str) -> tuple[str, int]:
+    """Name and MTU of the interface that has the underlay's address."""
     for found in ip.get_addr(family=_family(underlay)):
         if underlay in (found.get_attr("IFA_LOCAL"), found.get_attr("IFA_ADDRESS")):
-            return int(ip.get_links(found["index"])[0].get_attr("IFLA_MTU"))
+            link = ip.get_links(found["index"])[0]
+            return str(link.get_attr("IFLA_IFNAME")), int(link.get_attr("IFLA_MTU"))
     raise MachineError(
         f"no interface of this machine has the underlay address {underlay}",
         remedy="correct underlay: in the engines file",
