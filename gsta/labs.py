@@ -20,6 +20,8 @@ from launcher.backend import Backend
 from launcher.labstate import Lab
 from launcher.run import Progress, RunOptions, run_experiment
 from launcher.rundir import read_manifest
+from launcher.scaleout.duties import WiredBackend
+from launcher.scaleout.engines import Engines
 from topologies import Topology
 from topologies.document import Document
 from topologies.errors import INTERRUPTED, LabError, MachineError
@@ -39,11 +41,13 @@ def run_lab(
     progress: Progress,
     options: RunOptions | None = None,
     flows: Path | None = None,
+    engines: Document[Engines] | None = None,
 ) -> Path:
     """Run one experiment in a lab of the chosen kind; its run directory.
 
     ``auto`` is docker where an engine answers and has, or can make, its image; else netns. A user
-    who is not root gets Docker's own networks, or namespaces inside a user namespace.
+    who is not root gets Docker's own networks, or namespaces inside a user namespace. On several
+    machines it is docker.
 
     Parameters
     ----------
@@ -52,6 +56,8 @@ def run_lab(
     flows
         Where to put its flow table, metered while it runs; the packets are not kept then. None:
         they are kept, and nothing is metered.
+    engines
+        The machines to run it on. None: this one.
 
     Raises
     ------
@@ -69,8 +75,11 @@ def run_lab(
             progress=progress,
             options=options,
             flows=flows,
+            engines=engines,
         )
 
+    if engines is not None:
+        return run("docker" if backend == "auto" else backend)
     if backend == "docker" or (backend == "auto" and _docker_suits(document.model)):
         problem = docker_problem()
         if problem is None:
@@ -100,6 +109,7 @@ def _run_here(
     progress: Progress,
     options: RunOptions,
     flows: Path | None,
+    engines: Document[Engines] | None,
 ) -> Path:
     with ExitStack() as stack:
         if flows is not None:
@@ -111,7 +121,7 @@ def _run_here(
             document,
             seed=seed,
             out=out,
-            backend=_backend(backend, lab),
+            backend=_backend(backend, lab) if engines is None else _scaled(backend, lab, engines),
             progress=progress,
             options=options,
         )
@@ -165,6 +175,36 @@ def _backend(name: str, lab: Lab) -> Backend:
     from launcher.docker_native import DockerNativeBackend
 
     return DockerNativeBackend(lab)
+
+
+def _scaled(name: str, lab: Lab, engines: Document[Engines]) -> Backend:
+    from launcher.scaleout.backend import ScaleOutBackend
+
+    return ScaleOutBackend(lab, engines, kind=name)
+
+
+def wired_backend(name: str, lab: Lab) -> WiredBackend:
+    """A lab that is wired here, and can so be joined to what is on other machines.
+
+    Raises
+    ------
+    MachineError
+        This user is not root, or there is no engine.
+    """
+    if os.geteuid() != 0:
+        raise MachineError(
+            "only root can join a lab to other machines",
+            remedy="reach the machine as root (ssh root@…, or sudo with no password)",
+        )
+    if name == "netns":
+        from launcher.netns import NetnsBackend
+
+        return NetnsBackend(lab)
+    if problem := docker_problem():
+        raise problem
+    from launcher.docker import DockerBackend
+
+    return DockerBackend(lab)
 
 
 def docker_problem() -> MachineError | None:

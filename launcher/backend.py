@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from launcher.capture import CaptureOptions
 from launcher.impair import Links
 from launcher.plan import LabPlan
-from launcher.records import CaptureRecord
+from launcher.records import CaptureRecord, EngineRecord
 from topologies.errors import LabError
 
 
@@ -115,6 +115,10 @@ class Backend(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """What this machine could not do (resource limits, say), in words."""
+
+    @property
+    def engines(self) -> Sequence[EngineRecord]:
+        """The machines that the lab is on, if it is on several."""
 
     @property
     def links(self) -> Links:

@@ -25,6 +25,7 @@ from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan, Node
+from launcher.records import EngineRecord
 from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
 
@@ -80,6 +81,7 @@ class DockerBackend:
 
     name = "docker"
     wires = True
+    engines: tuple[EngineRecord, ...] = ()
 
     def __init__(
         self, lab: Lab, *, lifetime_s: int = LIFETIME_S, programs: Path | None = None
@@ -114,7 +116,7 @@ class DockerBackend:
         self._leaves = self._make_leaves()
         namespaces.create(remains.fabric_name(self._lab.id))
         self.links = wire(
-            plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes}
+            plan, self.fabric(), {node.name: self.path(node.name) for node in plan.nodes}
         )
         return {name: str(container.id) for name, container in self._containers.items()}
 
@@ -131,7 +133,7 @@ class DockerBackend:
             point,
             file,
             interface=interface,
-            namespace=self._path(node) if node else self._fabric(),
+            namespace=self.path(node) if node else self.fabric(),
             run_dir=self._run_dir,
             options=options,
         )
@@ -141,11 +143,11 @@ class DockerBackend:
         plan = self._built()
         start = partial(
             start_watch,
-            {host: self._path(host) for host in plan.opening},
+            {host: self.path(host) for host in plan.opening},
             levels=self._leaves.levels,
             groups=self._leaves.owners,
         )
-        return watch_through_nat(plan, self._path, on_event, start)
+        return watch_through_nat(plan, self.path, on_event, start)
 
     def down(self) -> None:
         """Remove everything this lab made.
@@ -191,10 +193,12 @@ class DockerBackend:
             raise LabError(f"lab {self._lab.id} is not up yet")
         return self._plan
 
-    def _path(self, node: str) -> Path:
+    def path(self, node: str) -> Path:
+        """Network namespace of a node."""
         return Path(f"/proc/{self._containers[node].attrs['State']['Pid']}/ns/net")
 
-    def _fabric(self) -> Path:
+    def fabric(self) -> Path:
+        """Network namespace of the bridges."""
         return namespaces.path_of(remains.fabric_name(self._lab.id))
 
 

@@ -26,6 +26,7 @@ from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.netfilter import SETTINGS, WANTED
 from launcher.plan import LabPlan, Node, Segment
+from launcher.records import EngineRecord
 from topologies.errors import LabError, MachineError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class DockerNativeBackend:
 
     name = "docker"
     wires = False
+    engines: tuple[EngineRecord, ...] = ()
 
     def __init__(
         self, lab: Lab, *, lifetime_s: int = LIFETIME_S, programs: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from launcher.labstate import (
     state_files,
 )
 from launcher.rundir import release_reserve
+from launcher.scaleout import afar
 from topologies.files import write_json
 
 __all__ = ["Lab", "LabState", "WipeReport", "dead_labs", "live_labs", "wipe"]
@@ -40,7 +42,7 @@ class _Cleaner(Protocol):
         """Remove everything of one lab; how many of each kind there were."""
 
 
-_CLEANERS: Final[tuple[_Cleaner, ...]] = (engine, remains)
+_CLEANERS: Final[tuple[_Cleaner, ...]] = (afar, engine, remains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +81,34 @@ def live_labs() -> tuple[LabState, ...]:
     return tuple(alive)
 
 
-def wipe(*, force: bool = False) -> WipeReport:
+def wipe(*, force: bool = False, only: str | None = None) -> WipeReport:
     """Remove everything that dead labs left, and with ``force`` living labs too.
 
     A living lab's launcher is killed first, if it is another process. Takes a few milliseconds when
-    there is nothing to do.
+    there is nothing to do. With ``only`` there is but the lab of that id.
     """
     # Before the state files: a lab made meanwhile has its file before anything else of it.
     left = {lab for cleaner in _CLEANERS for lab in cleaner.find() if known_here(lab)}
+    left &= left if only is None else {only}
     done: list[str] = []
     alive: list[str] = []
     marked: list[Path] = []
     removed: Counter[str] = Counter()
     for file in state_files():
+        if only not in (None, file.stem):
+            continue
         if force:
             _kill_launcher(file)
         with claimed(file) as free:
             if not free:
-                alive.append(file.stem)
+                alive += [file.stem] if file.exists() else []
                 continue
             _remove(file.stem, removed)
-            run_dir = read_state(file).run_dir
-            if run_dir and _mark_incomplete(Path(run_dir)):
-                marked.append(Path(run_dir))
+            state = read_state(file)
+            if state.temporary:
+                shutil.rmtree(state.run_dir, ignore_errors=True)
+            elif state.run_dir and _mark_incomplete(Path(state.run_dir)):
+                marked.append(Path(state.run_dir))
             forget(file)
             done.append(file.stem)
     unknown = sorted(left - set(done) - set(alive))

@@ -31,12 +31,16 @@ LAB_LABEL: Final = "gsta.lab"
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """What a state file says. ``pid`` is the launcher's as it saw itself."""
+    """What a state file says. ``pid`` is the launcher's as it saw itself.
+
+    A ``temporary`` run directory goes with the lab: it is a machine's part of a run elsewhere.
+    """
 
     id: str
     backend: str
     run_dir: str
     pid: int
+    temporary: bool = False
 
 
 class Lab:
@@ -48,11 +52,12 @@ class Lab:
         self._file, self._lock = file, lock
 
     @classmethod
-    def create(cls, *, backend: str, run_dir: Path) -> Lab:
+    def create(cls, *, backend: str, run_dir: Path, temporary: bool = False) -> Lab:
         """Make a lab with an id of its own; nothing but its state file exists yet."""
         folder = labs_directory()
         while True:
-            state = LabState(_new_id(), backend, str(run_dir.resolve()), os.getpid())
+            place = str(run_dir.resolve())
+            state = LabState(_new_id(), backend, place, os.getpid(), temporary)
             file = folder / f"{state.id}.json"
             handle, hidden = tempfile.mkstemp(dir=folder, prefix=".")
             lock = os.fdopen(handle, "w")
@@ -138,7 +143,13 @@ def read_state(file: Path) -> LabState:
     """What a state file says; one that says nothing sensible still names a lab."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return LabState(file.stem, str(found["backend"]), str(found["run_dir"]), int(found["pid"]))
+        return LabState(
+            file.stem,
+            str(found["backend"]),
+            str(found["run_dir"]),
+            int(found["pid"]),
+            bool(found["temporary"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return LabState(file.stem, "", "", 0)
 
@@ -155,6 +166,11 @@ def claimed(file: Path) -> Iterator[bool]:
         except (BlockingIOError, FileNotFoundError):
             free = False
         yield free
+
+
+def folder_of(lab: str) -> Path:
+    """Where the small files of a lab are, living or dead."""
+    return state_directory() / "labs" / lab
 
 
 def forget(file: Path) -> None:

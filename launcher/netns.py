@@ -26,6 +26,7 @@ from launcher.impair import Links
 from launcher.labs import Lab
 from launcher.natwatch import watch_through_nat
 from launcher.plan import LabPlan
+from launcher.records import EngineRecord
 from launcher.syscalls import isolated
 from launcher.wiring import capture_place, wire
 from topologies.errors import LabError, MachineError
@@ -45,6 +46,7 @@ class NetnsBackend:
 
     name = "netns"
     wires = True
+    engines: tuple[EngineRecord, ...] = ()
     images: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, lab: Lab, *, programs: Path = PROGRAMS) -> None:
@@ -72,7 +74,7 @@ class NetnsBackend:
         for node in plan.nodes:
             namespaces.create(self._namespace(node.name))
         self.links = wire(
-            plan, self._fabric(), {node.name: self._path(node.name) for node in plan.nodes}
+            plan, self.fabric(), {node.name: self.path(node.name) for node in plan.nodes}
         )
         return {node.name: self._namespace(node.name) for node in plan.nodes}
 
@@ -80,7 +82,7 @@ class NetnsBackend:
         """Start a program in a host, its output appended to its log file."""
         if host not in self._groups:
             raise LabError(f"lab {self._lab.id} has no host '{host}' that is up")
-        if not self._path(host).exists():
+        if not self.path(host).exists():
             raise HostGoneError(host, "its network namespace has been removed")
         log = self._run_dir / "logs" / host / command.log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ class NetnsBackend:
         with log.open("ab") as output:
             process = LabProcess(
                 namespaces.start_process(
-                    self._path(host),
+                    self.path(host),
                     arguments,
                     output=output,
                     environment=_environment() | dict(command.environment),
@@ -117,7 +119,7 @@ class NetnsBackend:
             point,
             file,
             interface=interface,
-            namespace=self._path(node) if node else self._fabric(),
+            namespace=self.path(node) if node else self.fabric(),
             run_dir=self._run_dir,
             options=options,
         )
@@ -132,11 +134,11 @@ class NetnsBackend:
         plan = self._built()
         start = partial(
             start_watch,
-            {host: self._path(host) for host in plan.opening},
+            {host: self.path(host) for host in plan.opening},
             levels=self._leaves.levels,
             groups=self._leaves.owners,
         )
-        return watch_through_nat(plan, self._path, on_event, start)
+        return watch_through_nat(plan, self.path, on_event, start)
 
     def down(self) -> None:
         """Remove everything this lab made."""
@@ -155,10 +157,12 @@ class NetnsBackend:
     def _namespace(self, node: str) -> str:
         return remains.namespace_name(self._lab.id, node)
 
-    def _path(self, node: str) -> Path:
+    def path(self, node: str) -> Path:
+        """Network namespace of a node."""
         return namespaces.path_of(self._namespace(node))
 
-    def _fabric(self) -> Path:
+    def fabric(self) -> Path:
+        """Network namespace of the bridges."""
         return namespaces.path_of(remains.fabric_name(self._lab.id))
 
 

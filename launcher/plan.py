@@ -137,6 +137,7 @@ class LabPlan:
     captures: tuple[str, ...]
     needs: tuple[Need, ...] = ()  # of all kinds that the topology names
     seed: int = 0  # of what chance does to packets
+    elsewhere: tuple[tuple[str, Address], ...] = ()  # nodes on other machines, by name
 
     def node(self, name: str) -> Node:
         """The node called ``name``."""
@@ -149,8 +150,9 @@ class LabPlan:
 
     @property
     def host_addresses(self) -> tuple[tuple[str, Address], ...]:
-        """Name and address of every interface of every node."""
-        return tuple((n.name, a.ip) for n in self.nodes for x in n.links for a in x.addresses)
+        """Name and address of every interface of every node, wherever it is."""
+        here = tuple((n.name, a.ip) for n in self.nodes for x in n.links for a in x.addresses)
+        return here + self.elsewhere
 
     @property
     def translations(self) -> tuple[Translation, ...]:

@@ -222,6 +222,26 @@ class CaptureRecord(Record):
     lost: str = Field("", description="why packets are missing; empty when it ran to the end")
 
 
+class ClockRecord(Record):
+    """How far a machine's clock was ahead of the launcher's, by the middle of a round trip."""
+
+    time_ns: int = Field(description="of the launcher's clock")
+    ahead_ns: int
+    round_trip_ns: int = Field(description="the offset is right within half of it")
+
+
+class EngineRecord(Record):
+    """One machine of a lab over several, and what of the lab was there."""
+
+    name: str
+    underlay: str = Field(description="its address, between which the long cables run")
+    networks: tuple[str, ...]
+    hosts: tuple[str, ...] = Field(description="routers, too")
+    clock: tuple[ClockRecord, ...] = Field(description="at the start and, if it lived, at the end")
+    versions: dict[str, str]
+    machine: dict[str, str | int | float]
+
+
 class Manifest(Record):
     """Everything needed to say what a run was and whether it is whole."""
 
@@ -245,4 +265,5 @@ class Manifest(Record):
     counts: dict[str, int]
     captures: tuple[CaptureRecord, ...]
     links: tuple[VerifiedLink, ...] = Field((), description="of the impaired networks")
+    engines: tuple[EngineRecord, ...] = Field((), description="of a lab over several machines")
     sha256: dict[str, str] = Field(description="of every other file of the run")

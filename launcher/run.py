@@ -281,6 +281,7 @@ class _Experiment:
             counts=self._counts,
             captures=self._captures,
             links=self._links,
+            engines=tuple(self._backend.engines),
             sha256=dict(sha256 or {}),
         )
 

@@ -16,12 +16,15 @@ from gsta.cli.common import (
     reporter,
 )
 from gsta.cli.topology import graph
-from gsta.labs import BACKENDS, run_lab, run_summary, shortened
+from gsta.labs import BACKENDS, run_lab, run_summary, shortened, wired_backend
 from gsta.workspace import Workspace
 from launcher import labs
 from launcher.capture import HEADERS_BYTES, SNAPLEN_BYTES, CaptureOptions
 from launcher.compile import check_kinds, compile_run
 from launcher.run import RunOptions
+from launcher.scaleout.agent import serve
+from launcher.scaleout.backend import placed
+from launcher.scaleout.engines import Engines, load_engines
 from topologies import Topology, load_topology
 from topologies.document import Document
 from topologies.errors import InputError
@@ -117,6 +120,12 @@ def lab() -> None:
 @click.option(
     "--flows", type=click.Path(path_type=Path), help="Where --no-pcap puts the flow table."
 )
+@click.option(
+    "--engines",
+    "engines_file",
+    type=click.Path(path_type=Path),
+    help="File that names the machines to run it on, instead of this one (docs/scale.md).",
+)
 @run_options
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @backend_option
@@ -128,6 +137,7 @@ def run(
     out: Path | None,
     no_pcap: bool,
     flows: Path | None,
+    engines_file: Path | None,
     dry_run: bool,
     backend: str,
     **chosen: Any,
@@ -135,14 +145,17 @@ def run(
     """Run TOPOLOGY (a file or a library name) once; keep captures, journal and evidence."""
     if flows is not None and not no_pcap:
         raise click.UsageError("--flows goes with --no-pcap; gsta meter makes flows of captures")
+    if engines_file is not None and no_pcap:
+        raise click.UsageError("--no-pcap meters on this machine: leave it, or --engines, out")
     options = as_run_options(**chosen)
     document = load_topology(topology)
     if problems := check_kinds(document):
         raise InputError(problems)
     if seconds is not None:
         document = shortened(document, seconds)
+    engines = load_engines(engines_file, document.model.networks) if engines_file else None
     if dry_run:
-        _describe(document, seed)
+        _describe(document, seed, engines)
         return
     out = out or Workspace.default().new_run(document.model.name)
     if no_pcap:
@@ -156,14 +169,22 @@ def run(
             progress=progress,
             options=options,
             flows=flows,
+            engines=engines,
         )
     reporter().say(run_summary(out))
     click.echo(out)
     next_step(f"gsta tag {out} {flows} --out dataset" if flows else f"gsta meter {out}")
 
 
-def _describe(document: Document[Topology], seed: int) -> None:
+def _describe(document: Document[Topology], seed: int, engines: Document[Engines] | None) -> None:
     plan = compile_run(document, seed=seed)
+    if engines is not None:
+        placement = placed(plan.lab, engines)
+        for engine in placement.engines:
+            there = [name for name, where in placement.networks.items() if where == engine]
+            reporter().say(f"engine {engine}: {', '.join(there) or 'no network'}")
+        for network, node in placement.long_cables(plan.lab):
+            reporter().say(f"long cable: {node} to {network}")
     print_records(
         [
             {"start_s": f"{s.start_s:.2f}", "user": s.user, "kind": s.kind, "variant": s.variant}
@@ -187,10 +208,21 @@ def status(*, output_format: str) -> None:
 
 @lab.command()
 @click.option("--force", is_flag=True, help="Also end labs that are running.")
-def wipe(*, force: bool) -> None:
+@click.option("--lab", "only", help="Only the lab of this id.")
+def wipe(*, force: bool, only: str | None) -> None:
     """Remove every container, network, namespace, interface and process of dead labs."""
-    report = labs.wipe(force=force)
+    report = labs.wipe(force=force, only=only)
     reporter().say(report.summary())
+
+
+@lab.command()
+def node() -> None:
+    """Make a part of a lab over several machines; 'gsta lab run --engines' starts it there.
+
+    It is asked on its standard input, answers on its standard output, and removes its part when the
+    input ends.
+    """
+    serve(wired_backend)
 
 
 lab.add_command(graph)

@@ -14,6 +14,7 @@ from typing import Final
 from launcher.impair.kernel import KernelQueues, Queue, kernel_has, queues_of
 from launcher.impair.places import Mechanism, Place
 from launcher.impair.wire import UserSpaceLinks
+from launcher.records import VerifiedLink
 from topologies.impairments import DIRECTIONS, Stage
 
 __all__ = ["Links", "Place", "kernel_has", "needed_queues"]
@@ -50,9 +51,13 @@ def choose(
 class Links:
     """The cables of a lab's machines, and what impairs them.
 
+    ``verified`` is what was measured of them, where they are on other machines.
+
     Made before the cables are, since a user-space link takes a second to start and wants its cables
     cut; `begin` is for when all is wired.
     """
+
+    verified: tuple[VerifiedLink, ...] = ()
 
     def __init__(
         self, places: Sequence[Place] = (), *, fabric: Path = Path(), seed: int = 0

@@ -50,7 +50,7 @@ def verify(links: Links) -> tuple[VerifiedLink, ...]:
         Two probes one after the other found something grossly different.
     """
     if not links.places:
-        return ()
+        return links.verified
     found = _measured(links)
     if faults_of(found):
         found = _measured(links)  # the machine may have been busy

@@ -38,7 +38,7 @@ class Up:
     run_dir: Path
 
     def namespace(self, node: str) -> Path:
-        return self.backend._path(node)
+        return self.backend.path(node)
 
     def address(self, node: str, version: Literal[4, 6] = 4) -> str:
         return str(self.plan.node(node).address_of(version))
