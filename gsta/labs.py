@@ -16,6 +16,7 @@ import yaml
 
 from gsta.streaming import metering
 from launcher import engine, rootless
+from launcher.activities import catalogue
 from launcher.backend import Backend
 from launcher.labstate import Lab
 from launcher.run import Progress, RunOptions, run_experiment
@@ -81,7 +82,7 @@ def run_lab(
     if engines is not None:
         return run("docker" if backend == "auto" else backend)
     if backend == "docker" or (backend == "auto" and _docker_suits(document.model)):
-        problem = docker_problem()
+        problem = _unplayable(document.model) or docker_problem()
         if problem is None:
             return run("docker")
         if backend == "docker":
@@ -94,9 +95,22 @@ def run_lab(
 
 def _docker_suits(topology: Topology) -> bool:
     """Whether this user's kind of Docker lab can do what the topology asks for."""
-    return os.geteuid() == 0 or not (
-        topology.routers
-        or any(n.subnet6 or n.impairments.active for n in topology.networks.values())
+    wired = topology.routers or any(
+        n.subnet6 or n.impairments.active for n in topology.networks.values()
+    )
+    return not _unplayable(topology) and (os.geteuid() == 0 or not wired)
+
+
+def _unplayable(topology: Topology) -> MachineError | None:
+    """What is wrong with playing a topology in containers."""
+    kinds = {a.kind for a in topology.activities.values()}
+    kinds |= {a.inside.kind for a in topology.activities.values() if a.inside}
+    known = catalogue()
+    lacking = sorted(k for k in kinds if k in known and "docker" not in known[k].backends)
+    if not lacking:
+        return None
+    return MachineError(
+        f"containers cannot play {', '.join(lacking)}", remedy="use --backend netns"
     )
 
 

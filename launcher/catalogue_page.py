@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.activities import ActivityKind, catalogue, services
+from launcher.compile import compile_run
+from launcher.needs import packages
+from topologies import library, load_topology
 
 PAGE: Final = Path("docs/reference/activities.md")
 SEEN: Final = Path("docs/reference/activities-seen.json")
@@ -35,7 +38,7 @@ has the protocols that tshark shows on that kind's network.
 
 def page(seen: Seen) -> str:
     """The page as Markdown."""
-    return "\n".join((_INTRODUCTION, *_kinds(), *_services(), *_seen(seen))) + "\n"
+    return "\n".join((_INTRODUCTION, *_kinds(), *_services(), *_library(), *_seen(seen))) + "\n"
 
 
 def _kinds() -> Iterator[str]:
@@ -79,6 +82,26 @@ def _services() -> Iterator[str]:
                 ", ".join(sorted({n.package for n in service.needs if n.package})),
             )
             for service in services().values()
+        ),
+    )
+
+
+def _library() -> Iterator[str]:
+    yield "## In the library's topologies\n"
+    plans = {name: compile_run(load_topology(name), seed=1) for name in library()}
+    kinds = {
+        name: sorted({activity.kind for activity in load_topology(name).model.activities.values()})
+        for name in plans
+    }
+    yield from _table(
+        ("topology", "kinds", "Debian packages: `gsta topology packages`"),
+        (
+            (
+                f"`{name}`",
+                f"{len(kinds[name])}: {', '.join(kinds[name])}",
+                ", ".join(packages(need for need in plan.lab.needs if not need.module)) or "none",
+            )
+            for name, plan in sorted(plans.items(), key=lambda item: len(kinds[item[0]]))
         ),
     )
 

@@ -197,12 +197,12 @@ def _targets(draft: Draft, endpoints: dict[str, Endpoint]) -> tuple[Endpoint, ..
     target = endpoints[chosen]
     if draft.kind.service_kind is not None:
         return (target,)
-    # A scan is told the host, and the ports that really listen there to judge its own success.
+    # A scan is told the address, and the ports that really listen there to judge its own success.
     open_ports: dict[str, list[int]] = defaultdict(list)
     for endpoint in endpoints.values():
         if endpoint.protocol != "udp":
-            open_ports[endpoint.host] += endpoint.ports
-    ports = tuple(sorted(open_ports[target.host]))
+            open_ports[endpoint.address] += endpoint.ports
+    ports = tuple(sorted(open_ports[target.address]))
     return (Endpoint(target.service, target.kind, target.host, target.address, None, ports, "any"),)
 
 

@@ -9,7 +9,9 @@ import yaml
 
 from gsta.cli.common import format_option, next_step, print_records
 from launcher.addressing import lab_plan
+from launcher.compile import compile_run
 from launcher.containerlab import to_containerlab
+from launcher.needs import packages
 from topologies import Topology, library, load_topology
 from topologies.drawing import draw
 from topologies.files import write_text
@@ -52,6 +54,19 @@ def show(name: str) -> None:
     load_topology(name)
     file = LIBRARY / f"{name}.yaml" if name in library() else Path(name)
     click.echo(file.read_text(encoding="utf-8"), nl=False)
+
+
+@topology.command("packages")
+@click.argument("name", metavar="TOPOLOGY")
+def list_packages(name: str) -> None:
+    """Print the Debian packages that TOPOLOGY uses on hosts of namespaces.
+
+    For example: apt-get install --no-install-recommends $(gsta topology packages campus)
+    """
+    needs = compile_run(load_topology(name), seed=1).lab.needs
+    # Python's modules come with pip, for the Python that runs the launcher.
+    for package in packages(need for need in needs if not need.module):
+        click.echo(package)
 
 
 @topology.command("generate")

@@ -83,7 +83,7 @@ def test_a_dry_run_lists_the_sessions_and_touches_nothing(tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: expected a readable file"),
-        (["lab", "run", "nowhere"], "the library has: campus, "),
+        (["lab", "run", "nowhere"], "the library has: branch, campus, "),
         (["meter", "nowhere.pcap"], "nowhere.pcap"),
         (["tag", "nowhere", "flows.parquet"], "nowhere"),
         (["audit", "nowhere"], "nowhere: expected a dataset"),

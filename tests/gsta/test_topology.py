@@ -53,3 +53,12 @@ def test_a_graph_is_drawn_where_it_is_asked_for(
     assert picture.startswith("<svg ")
     assert run("lab", "graph", "office", "--out", "-").stdout == picture
     assert run("lab", "graph", "nowhere").exit_code == 2
+
+
+def test_the_packages_of_a_topology_are_told() -> None:
+    assert run("topology", "packages", "pair").stdout == ""
+    assert run("topology", "packages", "branch").stdout == ""
+    office = run("topology", "packages", "office").stdout.split()
+    assert {"smbclient", "slapd", "nmap"} <= set(office)
+    assert "bird2" in run("topology", "packages", "internet-mini").stdout.split()
+    assert run("topology", "packages", "nowhere").exit_code == 2

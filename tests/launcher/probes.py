@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -73,6 +74,25 @@ class Up:
             found.close()
             raise
         return found
+
+    def send(self, client: str, server: str, address: str, port: int) -> None:
+        """A datagram from one node to another, again until it has arrived."""
+        with (
+            self.socket(server, address, socket.SOCK_DGRAM) as receiver,
+            self.socket(client, address, socket.SOCK_DGRAM) as sender,
+        ):
+            receiver.bind((address, port))
+            receiver.settimeout(SILENCE_S)
+            deadline = time.monotonic() + ANSWER_S
+            while True:
+                sender.sendto(b"?", (address, port))
+                try:
+                    receiver.recv(1)
+                except TimeoutError:
+                    if time.monotonic() < deadline:
+                        continue
+                    raise
+                return
 
     def tried(self, node: str, address: str, port: int, *, wait_s: float = SILENCE_S) -> Verdict:
         """What comes of a TCP connection."""

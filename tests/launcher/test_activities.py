@@ -16,6 +16,7 @@ import launcher
 from launcher.activities import ActivityKind, catalogue, services
 from launcher.activities.kind import Params
 from launcher.catalogue_page import PAGE, SEEN, page
+from topologies import library, load_topology
 
 PROGRAMS = Path(launcher.__file__).parent / "programs"
 KINDS = {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
@@ -115,6 +116,12 @@ def test_a_program_imports_only_what_every_host_has(file: Path) -> None:
     needed = {need.module.split(".")[0] for kind in kinds for need in kind.needs if need.module}
     assert _imports(file) <= set(sys.stdlib_module_names) | LIBRARIES | siblings | needed
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_most_kinds_are_somewhere_in_the_library() -> None:
+    topologies = [load_topology(name).model for name in library()]
+    played = {activity.kind for one in topologies for activity in one.activities.values()}
+    assert len(played) >= 0.9 * len(catalogue())
 
 
 def test_the_page_of_activities_is_current() -> None:

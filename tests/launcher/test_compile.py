@@ -58,6 +58,14 @@ def test_a_scan_is_told_the_host_and_what_really_listens_there(office: Document[
     assert 443 in peer.ports
 
 
+def test_what_listens_on_another_address_of_the_host_is_not_told() -> None:
+    plan = compile_run(load_topology("datacentre"), seed=5)
+    other = next(s.endpoint for s in plan.services if s.name == "volumes6")
+    told = [p for s in plan.sessions if s.kind == "worm" for p in s.peers if p.host == other.host]
+    assert told
+    assert all(22 in peer.ports and 2222 not in peer.ports for peer in told)
+
+
 def test_unknown_kinds_wrong_parameters_and_port_clashes_are_all_told() -> None:
     with pytest.raises(InputError) as caught:
         compile_run(validate(parse_yaml(WRONG, file="wrong.yaml"), Topology), seed=1)

@@ -7,8 +7,9 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from launcher import namespaces, remains
+from launcher.activities import catalogue
 from launcher.compile import compile_run
-from launcher.plan import RunPlan
+from launcher.plan import Endpoint, RunPlan
 from tests.launcher.probes import Up, up
 from topologies import Topology, library, load_topology
 
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 CLOSED = {
     "campus": [
         ("student-1", "console", 22, "refused"),
+        ("phone-1", "data", 3306, "refused"),
         ("phone-1", "www", 22, "refused"),
         ("partner", "files", 22, "silence"),
     ],
@@ -40,8 +42,11 @@ def test_a_topology_keeps_its_promises(name: str) -> None:
         daemons = [service for service in plan.services if service.kind == "routing"]
         stack.enter_context(lab.serving(daemons)).await_ready()
         _listen(lab, plan, stack)
-        for client, address, port in _wanted(document.model, plan):
-            lab.dial(client, address, port).close()
+        for client, endpoint in _wanted(document.model, plan):
+            if endpoint.protocol == "udp":
+                lab.send(client, endpoint.host, endpoint.address, endpoint.port or 0)
+            else:
+                lab.dial(client, endpoint.address, endpoint.ports[0]).close()
         for client, server, port, verdict in CLOSED.get(name, ()):
             # Somebody listens there already, where it is a service.
             with suppress(OSError):
@@ -60,16 +65,17 @@ def _listen(lab: Up, plan: RunPlan, stack: ExitStack) -> None:
                 stack.enter_context(lab.listener(service.host, service.endpoint.address, port))
 
 
-def _wanted(topology: Topology, plan: RunPlan) -> set[tuple[str, str, int]]:
+def _wanted(topology: Topology, plan: RunPlan) -> list[tuple[str, Endpoint]]:
     """The first machine of each client group, with each service it may be told to use."""
     endpoints = {service.name: service.endpoint for service in plan.services}
-    return {
-        (topology.members(group)[0], endpoints[target].address, endpoints[target].ports[0])
+    wanted = {
+        (topology.members(group)[0], target): endpoints[target]
         for activity in topology.activities.values()
-        if activity.kind != "scan"  # what a scan finds closed is a finding
+        if catalogue()[activity.kind].service_kind  # what others find closed is a finding
         for group in activity.hosts
         for target in activity.services
     }
+    return [(client, endpoint) for (client, _), endpoint in wanted.items()]
 
 
 def test_every_promise_is_of_a_topology_that_there_is() -> None:

@@ -187,7 +187,9 @@ def test_a_run_with_routing_is_whole_and_knows_its_daemons(tmp_path: Path) -> No
     from launcher.labs import Lab
     from launcher.netns import NetnsBackend
 
-    document = shortened(load_topology("internet-mini"), 2.0)
+    library = load_topology("internet-mini")
+    bare = library.model.model_copy(update={"services": {}, "activities": {}})
+    document = shortened(Document(bare, library.source), 2.0)
     out = tmp_path / "run"
     with Lab.create(backend="netns", run_dir=out) as lab:
         run_experiment(

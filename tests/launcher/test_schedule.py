@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from launcher.schedule import session_starts
 from topologies import Phase
-from topologies.distributions import Constant, Exponential
+from topologies.distributions import Constant, Exponential, Pareto, TimeDistribution
 
 PHASES = st.lists(
     st.builds(
@@ -53,3 +54,13 @@ def test_no_intensity_no_sessions() -> None:
             Constant(value_s=1.0), [Phase(name="q", duration_s=9, intensity=0)], Random(1)
         )
     )
+
+
+@pytest.mark.parametrize(
+    "arrival", [Constant(value_s=20.0), Exponential(mean_s=30.0), Pareto(minimum_s=5.0)]
+)
+def test_a_run_does_not_begin_with_a_rush(arrival: TimeDistribution) -> None:
+    phases = [Phase(name="p", duration_s=50)]
+    starts = [s for seed in range(2000) for s in session_starts(arrival, phases, Random(seed))]
+    tenths = Counter(int(start / 5) for start in starts)
+    assert tenths[0] == pytest.approx(len(starts) / 10, rel=0.15)

@@ -24,8 +24,8 @@ def test_an_unknown_name_lists_the_library() -> None:
         load_topology("nowhere")
 
 
-def test_the_office_has_a_router_between_three_networks() -> None:
-    topology = load_topology("office").model
+def test_the_branch_has_a_router_between_three_networks() -> None:
+    topology = load_topology("branch").model
     assert topology.routers["core"].networks == ("lan-a", "lan-b", "servers")
     assert topology.members("alice") == ("alice-1", "alice-2")
     assert topology.capture_points == ("servers",)
