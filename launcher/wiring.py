@@ -209,6 +209,8 @@ def _ipv6_settings(node: Node) -> None:
     """IPv6 on the links that have it, with nothing that configures itself."""
     if 6 not in node.versions:
         _disable_ipv6()
+        if _IPV6.exists():  # programs look for ::1 on every machine, and never leave it by that
+            write_setting("ipv6/conf/lo/disable_ipv6", "0")
         return
     if not _IPV6.exists():
         raise MachineError(

@@ -18,6 +18,7 @@ from common import PeerError, Service, Session, emit, heavy, main, word
 from common_tool import home, run_tool, time_left_s
 
 LOOK_S = 0.2
+LEAST_S = 2.0  # no torrent is begun for less
 BUDGET_BYTES = 24 << 20
 
 
@@ -45,7 +46,7 @@ async def serve(service: Service) -> None:
         file = folder / f"{name}.torrent"
         file.write_bytes(torrent)
         # The tracker names the seeder by itself, so it need not announce.
-        add_torrent(seeder, file, folder, trackers=False)
+        add_torrent(seeder, wish_for(file), folder, seed=True).replace_trackers([])
     await common_net.listen(service, tracker_port, tracker.handle)
     _seeders.append(seeder)
 
@@ -67,17 +68,29 @@ def open_session(address: str, port: int, settings: dict[str, object]) -> Any:
     return libtorrent.session(wishes)
 
 
-def add_torrent(link: Any, file: Path, folder: Path, *, trackers: bool = True) -> Any:
-    """Add a torrent whose files are, or will be, in a folder; its handle."""
+def add_torrent(link: Any, wish: Any, folder: Path, *, seed: bool = False) -> Any:
+    """Add a torrent, started at once, whose files are, or will be, in a folder; its handle.
+
+    Left to itself, libtorrent runs a few torrents at a time and turns away whoever asks for one of
+    the others, which then waits for a minute before it asks again.
+    """
+    import libtorrent
+
+    flags = libtorrent.torrent_flags
+    wish.flags &= ~(flags.auto_managed | flags.paused)
+    if seed:
+        wish.flags |= flags.seed_mode  # it is all there: no hashing first
+    wish.save_path = str(folder)
+    return link.add_torrent(wish)
+
+
+def wish_for(file: Path) -> Any:
+    """What to add for a torrent file."""
     import libtorrent
 
     wish = libtorrent.add_torrent_params()
     wish.ti = libtorrent.torrent_info(str(file))
-    wish.save_path = str(folder)
-    handle = link.add_torrent(wish)
-    if not trackers:
-        handle.replace_trackers([])
-    return handle
+    return wish
 
 
 class User:
@@ -104,7 +117,7 @@ class User:
         names = json.loads(self.get("/"))
         wanted = self.rng.sample(names, min(int(self.params.get("actions", 1)), len(names)))
         for number, name in enumerate(wanted):
-            if number and not self.session.rest():
+            if number and (not self.session.rest() or self.session.left_s() < LEAST_S):
                 return
             file = self.folder / f"{name}.torrent"
             file.write_bytes(self.get(f"/{name}.torrent"))
@@ -154,10 +167,9 @@ def _leech(user: User, link: Any, name: str, file: Path) -> None:
         wish = libtorrent.parse_magnet_uri(
             f"magnet:?xt=urn:btih:{content.info_hash()}&tr={user.site}/announce"
         )
-        wish.save_path = str(user.folder)
-        handle = link.add_torrent(wish)
     else:
-        handle = add_torrent(link, file, user.folder)
+        wish = wish_for(file)
+    handle = add_torrent(link, wish, user.folder)
     stay_s = float(user.params.get("stay_s", 1.0))
     while not (status := handle.status()).is_seeding:
         if user.session.left_s() < 2 * LOOK_S:

@@ -83,8 +83,9 @@ _watches: set[asyncio.Task[None]] = set()  # the loop keeps no hold on a task it
 
 def _listens(address: str, kind: str, port: int) -> bool:
     """Whether a socket is bound there, by the kernel's tables: connecting would be traffic."""
-    wanted = {f"{_hex(address)}:{port:04X}", f"00000000:{port:04X}"}
-    wanted6 = f"{'0' * 32}:{port:04X}"
+    own = _hex(address)
+    bound = (own, "0" * 8, f"{'0' * 16}FFFF0000{own}", "0" * 32)  # the third: own, in IPv6's form
+    wanted = {f"{place}:{port:04X}" for place in bound}
     listening = "0A" if kind == "tcp" else "07"
     for name in (kind, f"{kind}6"):
         try:
@@ -93,7 +94,7 @@ def _listens(address: str, kind: str, port: int) -> bool:
             continue
         for line in lines:
             _, local, _, state, *_ = line.split()
-            if state == listening and (local in wanted or local == wanted6):
+            if state == listening and local in wanted:
                 return True
     return False
 

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 
 import common_net
+import common_person
 from common import PeerError, Service, Session, emit, main
 from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
@@ -17,7 +18,6 @@ from common_pem import server_name, write_authority, write_server
 from common_rfb import CURSOR, HEXTILE, RAW, ZRLE, Viewer
 
 SIZES = ("800x600", "1024x768", "1280x800")
-KEYS = (*range(0x61, 0x7B), *range(0x30, 0x3A), 0x20, 0x20, 0x20, 0xFF08, 0xFF0D, 0xFF52, 0xFF54)
 ENCODINGS = {"zrle": [ZRLE], "hextile": [HEXTILE], "raw": [RAW], "zrle-cursor": [ZRLE, CURSOR]}
 
 
@@ -84,8 +84,8 @@ async def _use(session: Session, viewer: Viewer, variant: str) -> None:
     """See what the server shows, and do something meanwhile."""
     viewer.request(incremental=False)
     seeing = asyncio.create_task(_see(session, viewer))
-    deeds = {"work": _work, "type": _type}
-    doing = asyncio.create_task(deeds.get(variant, _watch)(session, viewer))
+    deeds = {"work": common_person.work, "type": common_person.write}
+    doing = asyncio.create_task(deeds.get(variant, common_person.watch)(session, viewer))
     try:
         done, _ = await asyncio.wait((seeing, doing), return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -102,46 +102,6 @@ async def _see(session: Session, viewer: Viewer) -> None:
         if await viewer.message():
             await asyncio.sleep(pause_s)
             viewer.request()
-
-
-async def _watch(session: Session, _viewer: Viewer) -> None:
-    await session.sleep(min(float(session.params.get("stay_s", 20)), session.left_s() - 0.5))
-
-
-async def _type(session: Session, viewer: Viewer) -> None:
-    """Somebody who writes."""
-    key_s = float(session.params.get("key_s", 0.12))
-    for _ in range(int(session.params.get("actions", 8))):
-        for _ in range(session.rng.randint(5, 60)):
-            viewer.key(session.rng.choice(KEYS))
-            if not await session.sleep(min(session.rng.lognormvariate(0, 0.5) * key_s, 1.5)):
-                return
-        if not await session.pause():
-            return
-
-
-async def _work(session: Session, viewer: Viewer) -> None:
-    """Move to something, click, perhaps type a little, and look at it."""
-    rng = session.rng
-    x, y = viewer.width // 2, viewer.height // 2
-    for _ in range(int(session.params.get("actions", 8))):
-        goal = rng.randrange(viewer.width), rng.randrange(viewer.height)
-        steps = rng.randint(4, 30)
-        for step in range(1, steps + 1):
-            part = step / steps
-            viewer.pointer(int(x + (goal[0] - x) * part), int(y + (goal[1] - y) * part))
-            if not await session.sleep(rng.uniform(0.008, 0.03)):
-                return
-        x, y = goal
-        for buttons in rng.choice(((1, 0), (1, 0), (1, 0, 1, 0), (4, 0), (8, 0, 8, 0, 8, 0))):
-            viewer.pointer(x, y, buttons=buttons)
-            await asyncio.sleep(rng.uniform(0.03, 0.12))
-        for _ in range(rng.choice((0, 0, 0, 3, 12))):
-            viewer.key(rng.choice(KEYS))
-            await asyncio.sleep(min(rng.lognormvariate(-2.1, 0.5), 1.0))
-        emit("click", x=x, y=y)
-        if not await session.pause():
-            return
 
 
 if __name__ == "__main__":
