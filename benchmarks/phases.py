@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import repeat
 from pathlib import Path
 
 
@@ -45,7 +46,7 @@ def walk(path: Path) -> float:
 
     packets = np.zeros(4096, PACKET)
     with Blocks(path) as blocks:
-        steps = pcap.walk(blocks, packets)
+        steps = pcap.walk(blocks, repeat(packets))
         next(steps)
         began = time.perf_counter()
         for _ in steps:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 Item = TypeVar("Item")
 DEPTH: Final = 4  # items that may wait, so that memory stays bounded
+IN_USE: Final = DEPTH + 2  # with the one that is used, and the one that is being made
 LOOK_S: Final = 0.1  # how soon an abandoned thread notices
 _END: Final = object()
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from flowmeter.ahead import IN_USE
 from flowmeter.config import MeterConfig
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ class _Files:
         from flowmeter.input.capture import CaptureReader
 
         self._readers = [
-            CaptureReader(Path(path), corrupt=config.corrupt, tunnels=config.tunnels)
+            CaptureReader(
+                Path(path),
+                corrupt=config.corrupt,
+                tunnels=config.tunnels,
+                in_use=IN_USE if config.threads > 1 and len(paths) == 1 else 1,
+            )
             for path in paths
         ]
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-import numpy as np
 import pyarrow as pa
 
 from flowmeter.ahead import ahead
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from flowmeter.core.layout import Records, Rows, Slots
     from flowmeter.engine import Engine
 
-GROUP_BATCHES: Final = 8
 LIVE_BATCH_S: Final = 1.0  # live rows wait for others no longer than this
 
 
@@ -197,9 +195,9 @@ class FlowStream:
         self._settle(engine)
 
     def _items(self, packets: Packets) -> Iterator[Records | int]:
-        if self.config.threads <= 2 or packets.live:
+        if self.config.threads == 1 or packets.live:
             return packets.batches()
-        return ahead(_grouped(packets.batches()))
+        return ahead(packets.batches())
 
     def _ended(self, engine: Engine, ended: Iterator[Rows]) -> Iterator[tuple[Rows, Slots]]:
         for number, rows in enumerate(ended):
@@ -217,18 +215,3 @@ class FlowStream:
                 f"the flow meter lost count: {self.packets} packets, {self._in_flows} in flows, "
                 f"rejected {self.rejects}; this is a bug, please report it with the capture"
             )
-
-
-def _grouped(batches: Iterator[Records | int]) -> Iterator[Records | int]:
-    """The same packets in larger arrays of their own: handing over to threads takes its time."""
-    group: list[Records] = []
-    for batch in batches:
-        if isinstance(batch, int):
-            yield batch
-            continue
-        group.append(batch.copy())  # the reader uses its array again
-        if len(group) == GROUP_BATCHES:
-            yield np.concatenate(group)
-            group = []
-    if group:
-        yield np.concatenate(group)

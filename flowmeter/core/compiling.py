@@ -1,20 +1,22 @@
-"""The one door to numba: a Python function to machine code that needs numba no more."""
+"""The door to numba: a Python function to machine code that needs numba no more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 import numba
 from llvmlite import binding as llvm
+from numba.core import base, cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
-from numba.np.numpy_support import as_dtype
 
 from flowmeter.core.elf import UnlinkableError, flat
-from flowmeter.core.machine import ERROR_AT, OBJECT_BYTES, WORDS_AT, Code, sources
+from flowmeter.core.entering import ENTRY, FILLERS, caller, fillers
+from flowmeter.core.machine import Code, sources
 
 # Any: what numba says of its own types is not all there is.
 types: Any = numba.types
@@ -23,32 +25,19 @@ OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "nogil": True}
 UNNEEDED: Final[dict[str, Any]] = {
     "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False, "no_rewrites": True
 }  # fmt: skip
-NEEDLESS: Final = ("inline_closure_likes", "inline_inlinables", "inline_overloads")
-ENTRY: Final = "loop"
-# What LLVM calls to copy or fill more than a few bytes: from the C library, unless it is here.
-FILLERS: Final = {
-    "memcpy": ("ptr %from", "%at = getelementptr i8, ptr %from, i64 %n\n%it = load i8, ptr %at"),
-    "memset": ("i32 %byte", "%it = trunc i32 %byte to i8"),
-}
-FILLER: Final = """
-define ptr @{name}(ptr %to, {source}, i64 %count) "no-builtins" {{
-  br label %check
-check:
-  %n = phi i64 [0, %0], [%next, %one]
-  %done = icmp eq i64 %n, %count
-  br i1 %done, label %end, label %one
-one:
-  {item}
-  %place = getelementptr i8, ptr %to, i64 %n
-  store i8 %it, ptr %place
-  %next = add i64 %n, 1
-  br label %check
-end:
-  ret ptr %to
-}}
-"""
-# Of an array object, behind what every object begins with (numpy's public PyArrayObject_fields).
-DATA_AT, SHAPE_AT, STRIDES_AT = 0, 16, 24
+NEEDLESS: Final = (
+    "annotate_types", "dump_parfor_diagnostics", "find_literally", "inline_closure_likes",
+    "inline_inlinables", "inline_overloads", "ir_legalization", "literal_unroll",
+    "LiteralPropagation", "make_function_op_code_to_jit_function",
+    "nopython_supported_feature_validation", "Rewrite dynamic raises", "with_lifting",
+)  # fmt: skip
+# What numba finds out thousands of times, mostly the same: a third of the compile time.
+ASKED_AGAIN: Final[tuple[tuple[Any, str], ...]] = (
+    (types.BaseFunction, "get_call_type"),
+    (types.Record, "__repr__"),
+    (base, "_has_loc"),
+    (base.BaseContext, "get_abi_sizeof"),
+)
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
     types.uint64: "Q",
@@ -94,12 +83,13 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
         The code cannot stand alone, or is called otherwise than `flowmeter.core.jit` does.
     """
     signature = tuple(map(numba.typeof, arguments))
-    with _unfinished_parts():
+    with _unfinished_parts(), _answers_kept():
         dispatcher.compile(signature)
     result = dispatcher.overloads[signature]
     name = result.fndesc.llvm_func_name
-    caller, handed = _caller(name, signature)
-    module = llvm.parse_assembly(result.library.get_llvm_str() + caller + _fillers())
+    entry, handed = caller(name, signature)
+    module = _whole(result.library)
+    module.link_in(llvm.parse_assembly(entry + fillers()))
     if [str(argument.type) for argument in module.get_function(name).arguments] != handed:
         raise UnlinkableError(f"{name} is called otherwise")
     returned: Any = result.signature.return_type
@@ -122,76 +112,6 @@ def _named(kind: Any) -> str:
     return str(kind) if isinstance(kind, types.Number | types.Boolean) else type(kind).__name__
 
 
-def _caller(name: str, signature: tuple[Any, ...]) -> tuple[str, list[str]]:
-    """LLVM code that calls a function of numba's with what is in a block (`flowmeter.core.jit`).
-
-    Numba's functions take the addresses of the result and of a possible error; then numbers as they
-    are, records as their address, and of an array two references that count its users (none), its
-    number of items, their size, its address, shape and strides. Second: the types of all that.
-    """
-    lines: list[str] = []
-    handed = [f"ptr {_at(lines, '%block', 0)}", f"ptr {_at(lines, '%block', ERROR_AT)}"]
-    for number, kind in enumerate(_leaves(signature)):
-        at = WORDS_AT + 8 * number
-        match kind:
-            case types.Array():
-                array = _load(lines, "ptr", "%block", at)
-                data, shape, strides = (
-                    _load(lines, "ptr", array, OBJECT_BYTES + offset)
-                    for offset in (DATA_AT, SHAPE_AT, STRIDES_AT)
-                )
-                sizes, steps = (
-                    [_load(lines, "i64", base, 8 * axis) for axis in range(kind.ndim)]
-                    for base in (shape, strides)
-                )
-                items = "1"
-                for size in sizes:
-                    items = _new(lines, f"mul i64 {items}, {size}")
-                handed += ["ptr null", "ptr null", f"i64 {items}"]
-                handed += [f"i64 {as_dtype(kind.dtype).itemsize}", f"ptr {data}"]
-                handed += [f"i64 {value}" for value in (*sizes, *steps)]
-            case types.Boolean():
-                handed.append(f"i8 {_load(lines, 'i8', '%block', at)}")
-            case types.Integer():
-                word = f"i{kind.bitwidth}"
-                handed.append(f"{word} {_load(lines, word, '%block', at)}")
-            case _:
-                handed.append(f"ptr {_load(lines, 'ptr', '%block', at)}")
-    status = _new(lines, f'call i32 @"{name}"({", ".join(handed)})')
-    body = "\n".join(lines)
-    code = f"\ndefine i32 @{ENTRY}(ptr %block) {{\n{body}\nret i32 {status}\n}}\n"
-    return code, [each.split()[0] for each in handed]
-
-
-def _fillers() -> str:
-    return "".join(
-        FILLER.format(name=name, source=source, item=item)
-        for name, (source, item) in FILLERS.items()
-    )
-
-
-def _leaves(signature: tuple[Any, ...]) -> Iterator[Any]:
-    for kind in signature:
-        if isinstance(kind, types.BaseTuple):
-            yield from _leaves(kind.types)
-        else:
-            yield kind
-
-
-def _new(lines: list[str], instruction: str) -> str:
-    name = f"%v{len(lines)}"
-    lines.append(f"{name} = {instruction}")
-    return name
-
-
-def _at(lines: list[str], base: str, offset: int) -> str:
-    return _new(lines, f"getelementptr i8, ptr {base}, i64 {offset}")
-
-
-def _load(lines: list[str], kind: str, base: str, offset: int) -> str:
-    return _new(lines, f"load {kind}, ptr {_at(lines, base, offset)}")
-
-
 def _object_code(module: llvm.ModuleRef) -> bytes:
     """For this processor, to run wherever it is put."""
     features = llvm.get_host_cpu_features().flatten()
@@ -207,14 +127,43 @@ def _object_code(module: llvm.ModuleRef) -> bytes:
 
 
 class _Part(JITCodeLibrary):
-    """A function that becomes a part of others: optimized and made machine code only in those."""
+    """A function that becomes a part of others: text until those are optimized and made code."""
 
-    def _optimize_functions(self, module: object) -> None: ...
+    def __init__(self, codegen: Any, name: str) -> None:
+        super().__init__(codegen, name)  # type: ignore[no-untyped-call]
+        self.texts: list[str] = []
 
-    def _optimize_final_module(self) -> None: ...
+    def add_ir_module(self, module: object) -> None:
+        text = cgutils.normalize_ir_text(str(module))  # type: ignore[no-untyped-call]
+        self.texts.append(text)
 
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
         self._finalized = True
+
+    def _get_module_for_linking(self) -> llvm.ModuleRef:
+        module = _whole(self)
+        for function in module.functions:
+            if not function.is_declaration:
+                function.linkage = "linkonce_odr"
+        return module
+
+
+def _whole(library: Any) -> llvm.ModuleRef:
+    """A function with all that it calls, directly or not."""
+    module = llvm.parse_assembly("")
+    met, coming = set(), [library]
+    while coming:
+        part = coming.pop()
+        if part in met:
+            continue
+        met.add(part)
+        if isinstance(part, _Part):
+            coming += part._linking_libraries
+            for text in part.texts:
+                module.link_in(llvm.parse_assembly(text))
+        else:  # of numba's own, compiled before
+            module.link_in(part._get_module_for_linking(), preserve=True)
+    return module
 
 
 @contextmanager
@@ -226,3 +175,35 @@ def _unfinished_parts() -> Iterator[None]:
         yield
     finally:
         del codegen._library_class, codegen.set_env
+
+
+@contextmanager
+def _answers_kept() -> Iterator[None]:
+    """Let numba remember what it would find out again and again."""
+    asked = [(owner, name, vars(owner)[name]) for owner, name in ASKED_AGAIN if name in vars(owner)]
+    for owner, name, function in asked:
+        setattr(owner, name, _kept(function))
+    try:
+        yield
+    finally:
+        for owner, name, function in asked:
+            setattr(owner, name, function)
+
+
+@cache
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep its results, but no errors, and nothing of calls with keywords, which are rare."""
+    results: dict[object, Any] = {}
+
+    def asked(*question: Any) -> Any:
+        if isinstance(question[-1], dict):
+            if question[-1]:
+                return function(*question)
+            key = question[:-1]
+        else:
+            key = question
+        if key not in results:
+            results[key] = function(*question)
+        return results[key]
+
+    return asked

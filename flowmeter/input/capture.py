@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, repeat
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from flowmeter.input.blocks import Blocks, capture_error
 from topologies.errors import CaptureError, InputError
 
 BATCH_PACKETS: Final = 4096
+AHEAD_PACKETS: Final = 4 * BATCH_PACKETS  # handing over to threads takes its time
+Walk: TypeAlias = Callable[[Blocks, Iterator[Records]], Iterator[Records]]
 TRUNCATED_TAIL, CORRUPT_TAIL = "truncated_tail", "corrupt_tail"
 TAILS: Final = (
     (TRUNCATED_TAIL, "the last record of a file is cut off (a capture that was killed)"),
@@ -46,14 +49,16 @@ class CaptureReader:
         pcap or pcapng, plain, gzip or zstd; a file, a named pipe, or ``-`` for standard input.
     corrupt, tunnels
         As in `MeterConfig`.
+    in_use
+        A batch stays as it is until so many have come after it. Above 1 they are larger.
 
     Attributes
     ----------
     tail
         After the last batch: how the file ended, '' for whole, else a name of `TAILS`.
     data
-        uint8 array that holds the frames of the batch just given: a packet's is
-        ``data[at : at + captured]``.
+        uint8 array that holds the frames of the batch just given, if one is in use at once: a
+        packet's is ``data[at : at + captured]``.
 
     Examples
     --------
@@ -71,15 +76,17 @@ class CaptureReader:
         *,
         corrupt: Literal["error", "keep"] = "error",
         tunnels: Literal["outer", "inner"] = "outer",
+        in_use: int = 1,
     ) -> None:
         self.path = path
         self.tail = ""
         self.data: Bytes = np.zeros(0, np.uint8)
         self._corrupt = corrupt
         self._inner = tunnels == "inner"
+        self._in_use = in_use
 
     def batches(self) -> Iterator[Records]:
-        """PACKET records in file order, with the keys of their flows; valid until the next one.
+        """PACKET records in file order, with the keys of their flows.
 
         Raises
         ------
@@ -95,21 +102,24 @@ class CaptureReader:
 
     def dissected(self) -> Iterator[Records]:
         """As `batches`, but without keys, which files that are merged get in their common order."""
-        packets = np.zeros(BATCH_PACKETS, PACKET)
+        enough = 1 if self._in_use == 1 else AHEAD_PACKETS
+        room = _Room(enough + BATCH_PACKETS - 1, self._in_use)
         with Blocks(self.path) as blocks:
             walk = self._walker(blocks)
             try:
-                for count in walk(blocks, packets):
-                    if count:
-                        self.data = blocks.data
-                        dissect(blocks.data, packets, count, inner=self._inner)
-                        yield packets[:count]
+                for packets in walk(blocks, room):
+                    self.data = blocks.data
+                    dissect(blocks.data, packets, len(packets), inner=self._inner)
+                    room.filled += len(packets)
+                    if room.filled >= enough:
+                        yield room.take()
             except CaptureError:
                 if self._corrupt == "error":
                     raise
                 self.tail = CORRUPT_TAIL
-                return
-            if blocks.left or blocks.torn:
+            if room.filled:
+                yield room.take()
+            if not self.tail and (blocks.left or blocks.torn):
                 self.tail = TRUNCATED_TAIL
 
     def first_ns(self) -> int:
@@ -123,14 +133,14 @@ class CaptureReader:
         packet = np.zeros(1, PACKET)
         try:
             with Blocks(self.path) as blocks:
-                for count in self._walker(blocks)(blocks, packet):
-                    if count:
-                        return int(packet["time_ns"][0])
+                for packets in self._walker(blocks)(blocks, repeat(packet)):
+                    if len(packets):
+                        return int(packets["time_ns"][0])
         except InputError:
             return -1
         return -1
 
-    def _walker(self, blocks: Blocks) -> Callable[[Blocks, Records], Iterator[int]]:
+    def _walker(self, blocks: Blocks) -> Walk:
         magic = bytes(blocks.data[: min(4, blocks.stop)])
         if magic in pcap.MAGICS:
             return pcap.walk
@@ -145,6 +155,33 @@ class CaptureReader:
             remedy="give a capture by tcpdump, dumpcap or Wireshark, or convert it: "
             "editcap -F pcapng OLD NEW",
         )
+
+
+class _Room:
+    """Arrays for packets, used in turn; it iterates over what is free in the one whose turn it is.
+
+    Attributes
+    ----------
+    filled
+        How many packets are in it.
+    """
+
+    def __init__(self, packets: int, arrays: int) -> None:
+        self._arrays = cycle([np.zeros(packets, PACKET) for _ in range(arrays)])
+        self._array = next(self._arrays)
+        self.filled = 0
+
+    def __iter__(self) -> Iterator[Records]:
+        return self
+
+    def __next__(self) -> Records:
+        return self._array[self.filled :]
+
+    def take(self) -> Records:
+        """What was filled; it is the next array's turn."""
+        taken = self._array[: self.filled]
+        self._array, self.filled = next(self._arrays), 0
+        return taken
 
 
 def merged(readers: Sequence[CaptureReader]) -> Iterator[Records]:

@@ -22,8 +22,8 @@ LARGEST_FRAME: Final = 262_144  # the largest snaplen that tcpdump and Wireshark
 FULL, MORE, CORRUPT = 0, 1, 2
 
 
-def walk(blocks: Blocks, packets: Records) -> Iterator[int]:
-    """Fill ``packets`` from a pcap file again and again; yields how many are in it.
+def walk(blocks: Blocks, arrays: Iterator[Records]) -> Iterator[Records]:
+    """Fill one array after the other with packets of a pcap file; yields what is filled of each.
 
     The frames are in ``blocks.data`` until the next step.
 
@@ -47,11 +47,11 @@ def walk(blocks: Blocks, packets: Records) -> Iterator[int]:
     # The upper half of the field tells about checksums at the frame's end.
     link = struct.unpack_from(">I" if big else "<I", header, 20)[0] & 0xFFFF
     blocks.start += HEADER_BYTES
-    while True:
+    for packets in arrays:
         count, blocks.start, status = walk_records(
             blocks.data, blocks.start, blocks.stop, big, unit_ns, link, packets
         )
-        yield count
+        yield packets[:count]
         if status == CORRUPT:
             record = bytes(blocks.data[blocks.start : blocks.start + 16])
             length = struct.unpack_from(">I" if big else "<I", record, 8)[0]

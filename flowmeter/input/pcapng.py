@@ -40,8 +40,8 @@ REMEDY: Final = (
 )
 
 
-def walk(blocks: Blocks, packets: Records) -> Iterator[int]:
-    """Fill ``packets`` from a pcapng file again and again; yields how many are in it.
+def walk(blocks: Blocks, arrays: Iterator[Records]) -> Iterator[Records]:
+    """Fill one array after the other with packets of a pcapng file; yields what is filled of each.
 
     The frames are in ``blocks.data`` until the next step.
 
@@ -52,11 +52,11 @@ def walk(blocks: Blocks, packets: Records) -> Iterator[int]:
     """
     big = False
     interfaces = np.zeros(0, INTERFACE)
-    while True:
+    for packets in arrays:
         count, blocks.start, status = walk_blocks(
             blocks.data, blocks.start, blocks.stop, big, interfaces, packets
         )
-        yield count
+        yield packets[:count]
         if status == CORRUPT:
             raise _corrupt(blocks, "a block whose two lengths agree and hold its packet")
         if status == SECTION and blocks.left >= 12:
