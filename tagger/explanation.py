@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from tagger.claims import Claims
 from tagger.decide import Decider
 from tagger.flows import FlowKeys, read_flow_keys
+from tagger.logs import read_logs
 from tagger.observations import counted_once
 from tagger.oracle import Oracle
 from tagger.rulebook import Rulebook, load_rules
@@ -93,7 +95,8 @@ def explain(
         )
     flow = table.take(np.array([row], dtype=np.int64))
     targets = make_targets(run.activities)
-    label = label_flows(flow, targets, book, allowed).to_pylist()[0]
+    claims = Claims(read_logs(run_dir, run.activities, run.services), run.activities, allowed)
+    label = label_flows(flow, targets, book, allowed, claims).to_pylist()[0]
     oracle = Oracle(run, targets, book, allowed)
     owners = oracle.owners(flow)
     return Explanation(

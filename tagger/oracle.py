@@ -15,9 +15,10 @@ from launcher.records import ActivityRecord, ServiceRecord
 from tagger.agreement import Agreement, Coverage, Disagreement, LabelQuality
 from tagger.coverage import coverage_of, read_ends
 from tagger.decide import Decider
-from tagger.evidence import Owner, Testimony, read_events
+from tagger.evidence import Testimony, read_events
 from tagger.flows import Bools, FlowKeys, Int64s
 from tagger.intervals import expand
+from tagger.openings import Owner
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
 from tagger.run import Run
 from tagger.targets import Candidates, Targets, Tolerances

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 
 from launcher.records import ActivityRecord
 from tagger.agreement import Coverage, LabelQuality
+from tagger.claims import Claims
 from tagger.decide import MANY, Decider, Decisions
 from tagger.flows import Bools, FlowKeys, Int64s, read_flow_keys, read_packets
+from tagger.logs import read_logs
 from tagger.observations import counted_once
 from tagger.oracle import Oracle, judge
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook, load_rules
@@ -104,7 +106,8 @@ def tag_run(
     kept = counted_once(observed, run.subnets)
     counted = observed.take(np.flatnonzero(kept).astype(np.int64))
     targets = make_targets(run.activities)
-    labels = label_flows(counted, targets, book, allowed)
+    claims = Claims(read_logs(run_dir, run.activities, run.services), run.activities, allowed)
+    labels = label_flows(counted, targets, book, allowed, claims)
 
     # Every label stands. From here on the evidence is read, to measure them.
     oracle = Oracle(run, targets, book, allowed)
@@ -177,7 +180,9 @@ def _coverage_in_words(coverage: Coverage | None) -> str:
     )
 
 
-def label_flows(flows: FlowKeys, targets: Targets, book: Rulebook, allowed: Tolerances) -> pa.Table:
+def label_flows(
+    flows: FlowKeys, targets: Targets, book: Rulebook, allowed: Tolerances, claims: Claims
+) -> pa.Table:
     """The labels of flows by journal and rules; the column ``oracle`` is left empty."""
     index, decider = TargetIndex(targets, allowed), Decider(book, targets)
     writer = _Writer(book, targets)
@@ -185,7 +190,7 @@ def label_flows(flows: FlowKeys, targets: Targets, book: Rulebook, allowed: Tole
     for begin in range(0, len(flows), CHUNK):
         rows = np.arange(begin, min(begin + CHUNK, len(flows)), dtype=np.int64)
         chunk = flows.take(rows)
-        candidates = index.match(chunk)
+        candidates = claims.narrow(chunk, index.match(chunk), targets)
         near = np.zeros(len(chunk), dtype=np.bool_)
         near[candidates.flow] = True
         decisions = decider.decide(chunk, decider.matches(chunk, candidates))

@@ -65,6 +65,10 @@ class Candidates:
     target: Int64s
     responder: Bools  # the activity's host is the flow's responder
 
+    def take(self, rows: Int64s | Bools) -> Candidates:
+        """Some of the pairs."""
+        return Candidates(self.flow[rows], self.target[rows], self.responder[rows])
+
 
 def make_targets(activities: Iterable[ActivityRecord]) -> Targets:
     """Targets of some activities, in their order; raises `InputError` for one that ends first."""

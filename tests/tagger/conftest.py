@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,19 @@ SCHEMA = pa.schema(
 
 def ns(seconds: float) -> int:
     return T0_NS + round(seconds * 1e9)
+
+
+def connection(time_s: float, sport: int, dport: int = 443, **more: Any) -> dict[str, Any]:
+    """The event of a client's log that names a connection to the server."""
+    return {
+        "time_ns": ns(time_s),
+        "event": "connection",
+        "protocol": "tcp",
+        "local_address": ALICE,
+        "local_port": sport,
+        "peer_address": SERVER,
+        "peer_port": dport,
+    } | more
 
 
 @dataclass
@@ -120,6 +134,22 @@ class HandmadeRun:
         }
         self.records.append(ActivityRecord.model_validate(values | more))
         return str(values["id"])
+
+    def log(self, activity: str, *events: dict[str, Any]) -> None:
+        """Append events to the log of a session."""
+        record = next(r for r in self.records if r.id == activity)
+        assert isinstance(record, ActivityRecord)
+        self._append(record.host, f"{record.id}-{record.kind}.log", events)
+
+    def service_log(self, *events: dict[str, Any]) -> None:
+        """Append events to the log of the service that `service` made."""
+        self._append("server", "service-www.log", events)
+
+    def _append(self, host: str, name: str, events: Iterable[dict[str, Any]]) -> None:
+        path = self.folder / "logs" / host / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(event) + "\n" for event in events)
 
     def service(self, *, address: str = SERVER, port: int = 443) -> str:
         """Journal a server that ran all the time; its id."""
