@@ -52,10 +52,11 @@ class Claims:
         return np.where(named == activity, NAMED, standing).astype(np.int64)
 
     def narrow(self, flows: FlowKeys, candidates: Candidates, targets: Targets) -> Candidates:
-        """The candidates that stand best, for each flow."""
-        if self._index is None or not len(candidates.flow):
+        """The candidates that stand best, for each flow; doing comes before causing."""
+        if not len(candidates.flow):
             return candidates
-        standing = self.standing(flows, candidates, targets)
-        best = np.full(len(flows), NOT_NAMED, dtype=np.int64)
-        np.maximum.at(best, candidates.flow, standing)
-        return candidates.take(standing == best[candidates.flow])
+        own = targets.child[candidates.target] == 0
+        rank = 2 * self.standing(flows, candidates, targets) + own
+        best = np.full(len(flows), -1, dtype=np.int64)
+        np.maximum.at(best, candidates.flow, rank)
+        return candidates.take(rank == best[candidates.flow])

@@ -33,7 +33,8 @@ from tagger.summary import (
     RunLineage,
     Split,
 )
-from tagger.tag import LABELS, TagReport, summary_of, tag_run
+from tagger.tag import TagReport, summary_of, tag_run
+from tagger.writing import LABELS
 from topologies.document import Document
 from topologies.errors import InputError, Problem
 from topologies.files import sha256_file, write_json

@@ -12,7 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from launcher.records import ActivityRecord, EvidenceRecord, Manifest, Peer, ServiceRecord
+from launcher.records import (
+    ActivityRecord,
+    EvidenceRecord,
+    Manifest,
+    Peer,
+    PhaseRecord,
+    ServiceRecord,
+)
 from topologies.files import write_json, write_text
 
 T0_NS = 1_700_000_000_000_000_000
@@ -48,6 +55,8 @@ SCHEMA = pa.schema(
             ("first_ns", pa.int64(), "time"),
             ("last_ns", pa.int64(), "time"),
             ("c2s_packets", pa.int64(), "feature"),
+            ("c2s_payload_packets", pa.int64(), "feature"),
+            ("s2c_payload_packets", pa.int64(), "feature"),
         ]
     ]
 )
@@ -75,7 +84,7 @@ class HandmadeRun:
     """Collects what happened, then writes a run directory and its flow table."""
 
     folder: Path
-    records: list[ActivityRecord | ServiceRecord] = field(default_factory=list)
+    records: list[ActivityRecord | ServiceRecord | PhaseRecord] = field(default_factory=list)
     evidence: list[EvidenceRecord] = field(default_factory=list)
     flows: list[dict[str, Any]] = field(default_factory=list)
     status: str = "complete"
@@ -137,8 +146,8 @@ class HandmadeRun:
 
     def log(self, activity: str, *events: dict[str, Any]) -> None:
         """Append events to the log of a session."""
-        record = next(r for r in self.records if r.id == activity)
-        assert isinstance(record, ActivityRecord)
+        sessions = (r for r in self.records if isinstance(r, ActivityRecord))
+        record = next(r for r in sessions if r.id == activity)
         self._append(record.host, f"{record.id}-{record.kind}.log", events)
 
     def service_log(self, *events: dict[str, Any]) -> None:
@@ -151,18 +160,20 @@ class HandmadeRun:
         with path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(event) + "\n" for event in events)
 
-    def service(self, *, address: str = SERVER, port: int = 443) -> str:
+    def service(
+        self, *, kind: str = "web", address: str = SERVER, port: int = 443, protocol: str = "tcp"
+    ) -> str:
         """Journal a server that ran all the time; its id."""
         number = len(self.records)
         self.records.append(
             ServiceRecord(
                 id=f"s{number:02d}",
-                name="www",
-                kind="web",
+                name="www" if kind == "web" else kind,
+                kind=kind,
                 host="server",
                 address=address,
                 ports=(port,),
-                protocol="tcp",
+                protocol="udp" if protocol == "udp" else "tcp",
                 container="server",
                 owner=1000 + number,
                 start_ns=ns(0),
@@ -170,7 +181,12 @@ class HandmadeRun:
                 outcome="ok",
             )
         )
-        return self.records[-1].id
+        return f"s{number:02d}"
+
+    def phase(self, name: str, start_s: float, stop_s: float) -> None:
+        """Journal a phase."""
+        times = {"start_ns": ns(start_s), "stop_ns": ns(stop_s)}
+        self.records.append(PhaseRecord(name=name, intensity=1.0, **times))
 
     def flow(
         self,
@@ -185,6 +201,7 @@ class HandmadeRun:
         network: str = "servers",
         owner: str | None = None,
         event_s: float | None = None,
+        payload: int = 2,
     ) -> str:
         """Add a flow, and the kernel's event when it has an owner; the flow's id."""
         flow_id = f"{self.run_id}-{len(self.flows)}"
@@ -201,6 +218,8 @@ class HandmadeRun:
                 "first_ns": ns(first_s),
                 "last_ns": ns(last_s),
                 "c2s_packets": 3 + len(self.flows),
+                "c2s_payload_packets": payload,
+                "s2c_payload_packets": payload,
             }
         )
         if owner is not None:

@@ -69,9 +69,10 @@ def test_wrong_keys_and_values_are_named_with_their_line(tmp_path):
     text = HEAD + RULE.replace("kind: web", "kinds: web, ports: [0], role: client")
     assert faults(tmp_path, text) == [
         (
-            "rules.yaml:6: rules[0].when.kinds: expected one of host, inside, kind, name, origin, "
-            "outcome, ports, protocol, role, service, service_kind, variant, got 'kinds'; did you "
-            "mean 'kind'?"
+            "rules.yaml:6: rules[0].when.kinds: expected one of activity_log, after_s, before_s, "
+            "child, client, features, flow_log, host, inside, kind, name, origin, outcome, phase, "
+            "ports, protocol, role, server, service, service_host, service_kind, variant, "
+            "got 'kinds'; did you mean 'kind'?"
         ),
         (
             "rules.yaml:6: rules[0].when.ports[0]: expected a number of at least 1, got 0; "
