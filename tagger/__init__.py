@@ -3,6 +3,7 @@
 from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
+from tagger.elsewhere import Elsewhere, read_elsewhere
 from tagger.explanation import Explanation, Match, explain
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
 from tagger.sources import TaggedRun
@@ -19,6 +20,7 @@ __all__ = [
     "DatasetReport",
     "DatasetSummary",
     "Disagreement",
+    "Elsewhere",
     "Explanation",
     "Label",
     "LabelQuality",
@@ -34,6 +36,7 @@ __all__ = [
     "labelled_flow",
     "load_rules",
     "load_summary",
+    "read_elsewhere",
     "rulebooks",
     "tag_run",
     "verify",

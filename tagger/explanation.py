@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow.compute as pc
@@ -15,9 +16,11 @@ from tagger.nearly import Near, near_activities, near_rules, outdone
 from tagger.observations import counted_once
 from tagger.oracle import Oracle
 from tagger.rulebook import load_rules
-from tagger.run import read_run
+from tagger.run import Journal, read_run
 from tagger.targets import CHILDREN, Candidates, Tolerances
 from topologies.errors import NotFoundError, Problem
+
+NO_EVIDENCE: Final = "a capture made elsewhere comes without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ class Explanation:
     label: str
     effect: str | None
     reason: str
-    counts: bool  # False: another network's observation of this flow is the one that counts
-    owner: str | None
-    oracle: str | None
-    evidence: str
+    counts: bool = True  # False: another network's observation of this flow is the one that counts
+    owner: str | None = None
+    oracle: str | None = None
+    evidence: str = NO_EVIDENCE
 
     def text(self) -> str:
         """The explanation for people, a line per fact."""
@@ -99,35 +102,48 @@ def explain(
     table = read_flow_keys(
         flows, run_id=run.manifest.run_id, features=book.features, if_there=PAYLOAD
     )
+    row = find(table, flow_id, flows)
+    labeller = Labeller(run.journal, book, allowed)
+    oracle = Oracle(run, labeller)
+    flow = table.take(np.array([row], dtype=np.int64))
+    owners = oracle.owners(flow)
+    return replace(
+        explain_flow(run.journal, labeller, flow),
+        counts=bool(counted_once(table, run.subnets)[row]),
+        owner=oracle.owner_id(int(owners[0])) if owners[0] >= 0 else None,
+        oracle=oracle.labels(flow, owners).to_pylist()[0],
+        evidence=oracle.note,
+    )
+
+
+def find(table: FlowKeys, flow_id: str, path: Path) -> int:
+    """The row of a flow; raises `NotFoundError`."""
     row = int(pc.index(table.flow_id, flow_id).as_py())
     if row < 0:
         raise NotFoundError(
-            Problem(str(flows), "flow_id", "a flow of this table", f"'{flow_id}'", "check the id")
+            Problem(str(path), "flow_id", "a flow of this table", f"'{flow_id}'", "check the id")
         )
-    flow = table.take(np.array([row], dtype=np.int64))
-    labeller = Labeller(run.journal, book, allowed)
+    return row
+
+
+def explain_flow(journal: Journal, labeller: Labeller, flow: FlowKeys) -> Explanation:
+    """Explain the label of a single flow; what the evidence says is left open."""
     label = labeller.label(flow).to_pylist()[0]
-    oracle = Oracle(run, labeller)
-    owners = oracle.owners(flow)
     candidates = labeller.candidates(flow)
     named = int(labeller.claims.owners_of(flow)[0])
     return Explanation(
-        flow_id=flow_id,
+        flow_id=label["flow_id"],
         endpoints=_endpoints(flow),
-        log="" if named < 0 else f"that of {run.activities[named].id} names this connection",
+        log="" if named < 0 else f"that of {journal.activities[named].id} names this connection",
         matches=_matches(labeller, flow, candidates),
         nearly=(
             *outdone(labeller, flow),
-            *near_rules(run.journal, labeller, flow, candidates),
+            *near_rules(journal, labeller, flow, candidates),
             *near_activities(labeller, flow),
         ),
         label=label["label"],
         effect=label["effect"],
         reason=label["reason"],
-        counts=bool(counted_once(table, run.subnets)[row]),
-        owner=oracle.owner_id(int(owners[0])) if owners[0] >= 0 else None,
-        oracle=oracle.labels(flow, owners).to_pylist()[0],
-        evidence=oracle.note,
     )
 
 

@@ -62,30 +62,25 @@ class Logs:
     flow_events: tuple[pa.Table, ...] = ()
 
 
-def no_logs(activities: int) -> Logs:
-    """Of a run whose logs are not there."""
-    return Logs(OPENINGS.empty_table(), np.zeros(activities, dtype=np.bool_))
-
-
 def read_logs(
-    run_dir: Path,
+    run_dir: Path | None,
     activities: Sequence[ActivityRecord],
     services: Sequence[ServiceRecord],
     *,
     activity_tests: Sequence[Test] = (),
     flow_tests: Sequence[Test] = (),
 ) -> Logs:
-    """Read the logs of a run's activities and services; a log that is missing says nothing."""
+    """Read the logs of a run's activities and services; what is missing says nothing."""
     opened: list[dict[str, object]] = []
     about: list[list[dict[str, object]]] = [[] for _ in flow_tests]
     named = np.zeros(len(activities), dtype=np.bool_)
     helped = np.zeros(len(activities), dtype=np.bool_)
     found = [np.zeros(len(activities), dtype=np.bool_) for _ in activity_tests]
-    folder = run_dir / LOGS
+    folder = None if run_dir is None else run_dir / LOGS
     whole = bool(activity_tests or flow_tests)
     for number, activity in enumerate(activities):
-        path = folder / activity.host / session_log(activity)
-        for event in _events(path, all_of_them=whole):
+        log = session_log(activity)
+        for event in _events(folder, activity.host, log, all_of_them=whole):
             if event.get("event") == CONNECTION:
                 named[number] = True
                 opened.extend(_openings(activity, event))
@@ -93,7 +88,7 @@ def read_logs(
             for place, test in enumerate(activity_tests):
                 found[place][number] |= test(event)
     for service in services if flow_tests else ():
-        for event in _events(folder / service.host / service_log(service), all_of_them=True):
+        for event in _events(folder, service.host, service_log(service), all_of_them=True):
             for place, test in enumerate(flow_tests):
                 if (ends := _ends(event)) is not None and test(event):
                     about[place].append(ends)
@@ -105,10 +100,12 @@ def read_logs(
     )
 
 
-def _events(path: Path, *, all_of_them: bool) -> Iterator[Event]:
+def _events(folder: Path | None, host: str, log: str, *, all_of_them: bool) -> Iterator[Event]:
     """The events of a log; other lines (a traceback, say) are left to people."""
+    if folder is None:
+        return
     try:
-        stream = path.open(encoding="utf-8", errors="replace")
+        stream = (folder / host / log).open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
     with stream:

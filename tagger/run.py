@@ -14,9 +14,9 @@ from topologies.errors import InputError, Problem
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What was done, and where programs logged it."""
+    """What was done, and the run with the programs' logs; None where there are none."""
 
-    folder: Path
+    folder: Path | None
     activities: tuple[ActivityRecord, ...]
     services: tuple[ServiceRecord, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()

@@ -17,7 +17,7 @@ from tagger.flows import Bools, FlowKeys, Int64s, read_flow_keys, read_packets
 from tagger.labeller import Labeller
 from tagger.observations import counted_once
 from tagger.oracle import Oracle, judge
-from tagger.rulebook import AMBIGUOUS, UNLABELLED, load_rules
+from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook, load_rules
 from tagger.run import read_run
 from tagger.targets import Tolerances
 from tagger.writing import LABELS, SPANS
@@ -114,9 +114,17 @@ def tag_run(
     owners = oracle.owners(counted)
     column = LABELS.get_field_index("oracle")
     labels = labels.set_column(column, LABELS.field(column), oracle.labels(counted, owners))
+    quality = judge(labels, owners, oracle, _coverage(oracle, flows, counted, kept, owners))
+    return report_of(run.manifest.run_id, book, labels, kept, quality)
+
+
+def report_of(
+    run_id: str, book: Rulebook, labels: pa.Table, kept: Bools, quality: LabelQuality
+) -> TagReport:
+    """What there is to say about some labels."""
     counts = _counts(labels["label"])
     return TagReport(
-        run_id=run.manifest.run_id,
+        run_id=run_id,
         rules=book.name,
         labels=labels,
         kept=kept,
@@ -124,7 +132,7 @@ def tag_run(
         unlabelled=counts[UNLABELLED],
         ambiguous=counts[AMBIGUOUS],
         duplicate_observations=int((~kept).sum()),
-        quality=judge(labels, owners, oracle, _coverage(oracle, flows, counted, kept, owners)),
+        quality=quality,
         spanning=pc.sum(pc.equal(labels["reason"], SPANS)).as_py() or 0,
         by_features=pc.sum(labels["by_features"]).as_py() or 0,
     )

@@ -39,7 +39,7 @@ def _prefix(value: object) -> object:
     except ValueError as error:
         raise fault(
             expected="an address or a prefix",
-            got=f"'{value}' ({error})",
+            got=f"'{value}'",
             remedy="write for example 192.0.2.0/24 or 2001:db8::/32",
         ) from error
 
