@@ -140,6 +140,25 @@ def test_pings_of_an_activity_that_is_named_for_them_are_its_doing(new_run):
     assert (row["label"], row["child"]) == ("exfiltrate", None)
 
 
+def test_mining_in_a_tunnel_is_mining_and_what_a_miner_asks_is_not(new_run):
+    run = new_run()
+    run.service(kind="dns", address=OTHER, port=53, protocol="udp")
+    carried = {"kind": "mining", "variant": "steady", "params": {}, "services": ("pool",)}
+    run.activity("wireguard", start_s=0, stop_s=9, port=51820, protocol="udp", inside=carried)
+    run.activity("mining", start_s=20, stop_s=29, port=3333)
+    flows = [
+        run.flow(1, 2, sport=1000, dport=51820, protocol=17),
+        run.flow(21, 22, sport=1000, dport=3333),
+        run.flow(21, 21, sport=1001, dst=OTHER, dport=53, protocol=17),
+    ]
+    run.write()
+    table = tag_run(run.folder, run.table, rules="cryptomining").labels
+    labels = dict(zip(table["flow_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    assert [labels[flow] for flow in flows] == ["mining", "mining", "other"]
+    classes = tag_run(run.folder, run.table, rules="traffic-classes").labels
+    assert classes["label"].to_pylist() == ["tunnel", "cryptomining", "background"]
+
+
 # -- time -------------------------------------------------------------------------------------
 
 
