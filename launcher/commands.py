@@ -11,14 +11,15 @@ from launcher import routing
 from launcher.activities import catalogue, services
 from launcher.backend import Command
 from launcher.plan import ServicePlan, SessionPlan
+from launcher.records import ActivityRecord, ServiceRecord
 
 
-def service_log(service: ServicePlan) -> str:
+def service_log(service: ServicePlan | ServiceRecord) -> str:
     """Log file name of a service, below its host's folder."""
     return f"service-{service.name}.log"
 
 
-def session_log(session: SessionPlan) -> str:
+def session_log(session: SessionPlan | ActivityRecord) -> str:
     """Log file name of a session, below its host's folder."""
     return f"{session.id}-{session.kind}.log"
 

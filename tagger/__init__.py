@@ -2,12 +2,15 @@
 
 from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
+from tagger.effects import effect_of
+from tagger.elsewhere import Elsewhere, read_elsewhere
 from tagger.explanation import Explanation, Match, explain
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
 from tagger.sources import TaggedRun
 from tagger.summary import DatasetSummary, RunLineage, labelled_flow, load_summary, verify
-from tagger.tag import LABELS, TagReport, effect_of, tag_run
+from tagger.tag import TagReport, tag_run
 from tagger.targets import Tolerances
+from tagger.writing import LABELS
 
 __all__ = [
     "AMBIGUOUS",
@@ -17,6 +20,7 @@ __all__ = [
     "DatasetReport",
     "DatasetSummary",
     "Disagreement",
+    "Elsewhere",
     "Explanation",
     "Label",
     "LabelQuality",
@@ -32,6 +36,7 @@ __all__ = [
     "labelled_flow",
     "load_rules",
     "load_summary",
+    "read_elsewhere",
     "rulebooks",
     "tag_run",
     "verify",

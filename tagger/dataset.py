@@ -33,7 +33,9 @@ from tagger.summary import (
     RunLineage,
     Split,
 )
-from tagger.tag import LABELS, TagReport, summary_of, tag_run
+from tagger.tag import TagReport, summary_of, tag_run
+from tagger.targets import Tolerances
+from tagger.writing import LABELS
 from topologies.document import Document
 from topologies.errors import InputError, Problem
 from topologies.files import sha256_file, write_json
@@ -78,6 +80,7 @@ def write_dataset(
     rules: str | Path | None = None,
     *,
     progress: Progress | None = None,
+    tolerances: Tolerances | None = None,
 ) -> DatasetReport:
     """Label runs and write them as one dataset directory, whole or not at all.
 
@@ -99,7 +102,7 @@ def write_dataset(
         reports = []
         for done, run in enumerate(runs):
             tell(f"labelling {run.run_dir.name}", done, len(runs))
-            reports.append(tag_run(run.run_dir, run.flows, rules=rules))
+            reports.append(tag_run(run.run_dir, run.flows, rules=rules, tolerances=tolerances))
             tell(f"writing {run.run_dir.name}", done + 0.5, len(runs))
             _write_flows(run.flows, reports[-1].kept, _flows_file(folder, reports[-1].run_id))
         _write_labels(folder, runs, reports)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from tagger.conditions import FlowConditions, Surroundings, fitting_targets
 from tagger.flows import Bools, FlowKeys, Int64s
-from tagger.rulebook import Rule, Rulebook, When
-from tagger.targets import PROTOCOLS, Candidates, Targets
+from tagger.rulebook import Rule, Rulebook
+from tagger.targets import Candidates, Targets
 
 NONE: Final = -1
 MANY: Final = -2
@@ -47,12 +47,17 @@ class Decisions:
 
 
 class Decider:
-    """Applies a rulebook to candidates."""
+    """Applies a rulebook to candidates; ``around`` is what there is to ask beside them."""
 
-    def __init__(self, book: Rulebook, targets: Targets) -> None:
+    def __init__(self, book: Rulebook, targets: Targets, around: Surroundings) -> None:
         self._rules = book.rules
         self._start_ns = targets.start_ns
-        self._fits = _fitting_targets(book.rules, targets)
+        self._fits = fitting_targets(book.rules, targets, around.logs)
+        about = iter(around.logs.flow_events)
+        self._flow_conditions = [
+            FlowConditions(r.when, around, None if r.when.flow_log is None else next(about))
+            for r in book.rules
+        ]
         self._priority = np.array([rule.priority for rule in book.rules], dtype=np.int64)
         names = list(book.labels)
         self._label = np.array([names.index(rule.label) for rule in book.rules], dtype=np.int64)
@@ -60,15 +65,8 @@ class Decider:
     def matches(self, flows: FlowKeys, candidates: Candidates) -> Matches:
         """Every rule that matches every candidate."""
         found = []
-        for number, (rule, fits) in enumerate(zip(self._rules, self._fits, strict=True)):
-            rows = fits[candidates.target]
-            if rule.when.role != "any":
-                rows = rows & (candidates.responder == (rule.when.role == "responder"))
-            if rule.when.protocol is not None:
-                rows = rows & (flows.protocol[candidates.flow] == PROTOCOLS[rule.when.protocol])
-            if rule.when.ports is not None:
-                rows = rows & np.isin(_service_ports(flows, candidates), rule.when.ports)
-            chosen = np.flatnonzero(rows)
+        for number, rule in enumerate(self._rules):
+            chosen = np.flatnonzero(self._holds(number, rule, flows, candidates))
             number_of_each = np.full(len(chosen), number, dtype=np.int64)
             found.append(
                 Matches(candidates.flow[chosen], candidates.target[chosen], number_of_each)
@@ -78,6 +76,15 @@ class Decider:
             np.concatenate([m.target for m in found]),
             np.concatenate([m.rule for m in found]),
         )
+
+    def _holds(self, number: int, rule: Rule, flows: FlowKeys, candidates: Candidates) -> Bools:
+        rows = self._fits[number][candidates.target]
+        if rule.when.role != "any":
+            rows = rows & (candidates.responder == (rule.when.role == "responder"))
+        if rule.when.ports is not None:
+            rows = rows & np.isin(_service_ports(flows, candidates), rule.when.ports)
+        holding = self._flow_conditions[number].hold(flows)
+        return rows if holding is None else rows & holding[candidates.flow]
 
     def decide(self, flows: FlowKeys, matches: Matches) -> Decisions:
         """One decision per flow.
@@ -112,47 +119,3 @@ class Decider:
 def _service_ports(flows: FlowKeys, candidates: Candidates) -> Int64s:
     near, far = flows.src_port[candidates.flow], flows.dst_port[candidates.flow]
     return np.where(candidates.responder, near, far)
-
-
-def _fitting_targets(rules: Sequence[Rule], targets: Targets) -> list[Bools]:
-    """For each rule, which targets fulfil its conditions on the activity and the peer."""
-    numbers: dict[tuple[str, ...], int] = {}
-    alike = [
-        numbers.setdefault(
-            (
-                a.kind,
-                a.variant,
-                a.inside.kind if a.inside else "",
-                a.origin,
-                a.name,
-                a.host,
-                a.outcome,
-                peer.service,
-                peer.kind,
-            ),
-            len(numbers),
-        )
-        for a, peer in zip(map(targets.owner, range(len(targets))), targets.peers, strict=True)
-    ]
-    rows = np.array(alike, dtype=np.int64)
-    return [
-        np.array([_fulfils(rule.when, profile) for profile in numbers], dtype=np.bool_)[rows]
-        for rule in rules
-    ]
-
-
-def _fulfils(when: When, profile: tuple[str, ...]) -> bool:
-    conditions = (
-        when.kind,
-        when.variant,
-        when.inside,
-        when.origin,
-        when.name,
-        when.host,
-        when.outcome,
-        when.service,
-        when.service_kind,
-    )
-    return all(
-        values is None or value in values for value, values in zip(profile, conditions, strict=True)
-    )

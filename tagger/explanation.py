@@ -1,22 +1,26 @@
-"""Why a flow has the label it has: every rule that matched, the evidence, the decision."""
+"""Why a flow has its label: every rule that matched or nearly did, logs, evidence, decision."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow.compute as pc
 
-from tagger.decide import Decider
+from tagger.effects import PAYLOAD
 from tagger.flows import FlowKeys, read_flow_keys
+from tagger.labeller import Labeller
+from tagger.nearly import Near, near_activities, near_rules, outdone
 from tagger.observations import counted_once
 from tagger.oracle import Oracle
-from tagger.rulebook import Rulebook, load_rules
-from tagger.run import read_run
-from tagger.tag import label_flows
-from tagger.targets import TargetIndex, Targets, Tolerances, make_targets
+from tagger.rulebook import load_rules
+from tagger.run import Journal, read_run
+from tagger.targets import CHILDREN, Candidates, Tolerances
 from topologies.errors import NotFoundError, Problem
+
+NO_EVIDENCE: Final = "a capture made elsewhere comes without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Match:
     service: str
     starts_before_flow_s: float
     highest: bool  # of the highest priority that matched
+    child: str | None = None  # what of the activity's background the flow would be
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +44,36 @@ class Explanation:
 
     flow_id: str
     endpoints: str
+    log: str
     matches: tuple[Match, ...]
+    nearly: tuple[Near, ...]
     label: str
+    effect: str | None
     reason: str
-    counts: bool  # False: another network's observation of this flow is the one that counts
-    owner: str | None
-    oracle: str | None
-    evidence: str
+    counts: bool = True  # False: another network's observation of this flow is the one that counts
+    owner: str | None = None
+    oracle: str | None = None
+    evidence: str = NO_EVIDENCE
 
     def text(self) -> str:
         """The explanation for people, a line per fact."""
         lines = [f"flow      {self.flow_id}: {self.endpoints}"]
         if not self.counts:
             lines.append("observed  on a second network; the other observation counts")
+        if self.log:
+            lines.append(f"log       {self.log}")
         for match in self.matches:
             standing = f"priority {match.priority}" + ("" if match.highest else ", overruled")
             lines.append(
                 f"rule      {match.rule} ({standing}): {match.label}, by {match.activity} of "
                 f"{match.user} with {match.service}, "
                 f"begun {match.starts_before_flow_s:.3f} s before the flow"
+                + (f", as its {match.child}" if match.child else "")
             )
+        lines += [f"nearly    {near.what}: {near.why}" for near in self.nearly]
         lines.append(f"decision  {self.label}: {self.reason}")
+        if self.effect:
+            lines.append(f"effect    {self.effect}")
         owner = f"opened by {self.owner}: {self.oracle}" if self.owner else "not seen"
         lines.append(f"evidence  {owner} ({self.evidence})")
         return "\n".join(lines)
@@ -85,23 +99,16 @@ def explain(
     allowed = tolerances or Tolerances()
     book = load_rules(rules).model
     run = read_run(run_dir)
-    table = read_flow_keys(flows, run_id=run.manifest.run_id)
-    row = int(pc.index(table.flow_id, flow_id).as_py())
-    if row < 0:
-        raise NotFoundError(
-            Problem(str(flows), "flow_id", "a flow of this table", f"'{flow_id}'", "check the id")
-        )
+    table = read_flow_keys(
+        flows, run_id=run.manifest.run_id, features=book.features, if_there=PAYLOAD
+    )
+    row = find(table, flow_id, flows)
+    labeller = Labeller(run.journal, book, allowed)
+    oracle = Oracle(run, labeller)
     flow = table.take(np.array([row], dtype=np.int64))
-    targets = make_targets(run.activities)
-    label = label_flows(flow, targets, book, allowed).to_pylist()[0]
-    oracle = Oracle(run, targets, book, allowed)
     owners = oracle.owners(flow)
-    return Explanation(
-        flow_id=flow_id,
-        endpoints=_endpoints(flow),
-        matches=_matches(flow, targets, book, allowed),
-        label=label["label"],
-        reason=label["reason"],
+    return replace(
+        explain_flow(run.journal, labeller, flow),
         counts=bool(counted_once(table, run.subnets)[row]),
         owner=oracle.owner_id(int(owners[0])) if owners[0] >= 0 else None,
         oracle=oracle.labels(flow, owners).to_pylist()[0],
@@ -109,13 +116,42 @@ def explain(
     )
 
 
-def _matches(
-    flow: FlowKeys, targets: Targets, book: Rulebook, allowed: Tolerances
-) -> tuple[Match, ...]:
-    decider = Decider(book, targets)
-    matches = decider.matches(flow, TargetIndex(targets, allowed).match(flow))
-    highest = max((book.rules[rule].priority for rule in matches.rule), default=0)
-    order = np.lexsort((matches.target, matches.rule))
+def find(table: FlowKeys, flow_id: str, path: Path) -> int:
+    """The row of a flow; raises `NotFoundError`."""
+    row = int(pc.index(table.flow_id, flow_id).as_py())
+    if row < 0:
+        raise NotFoundError(
+            Problem(str(path), "flow_id", "a flow of this table", f"'{flow_id}'", "check the id")
+        )
+    return row
+
+
+def explain_flow(journal: Journal, labeller: Labeller, flow: FlowKeys) -> Explanation:
+    """Explain the label of a single flow; what the evidence says is left open."""
+    label = labeller.label(flow).to_pylist()[0]
+    candidates = labeller.candidates(flow)
+    named = int(labeller.claims.owners_of(flow)[0])
+    return Explanation(
+        flow_id=label["flow_id"],
+        endpoints=_endpoints(flow),
+        log="" if named < 0 else f"that of {journal.activities[named].id} names this connection",
+        matches=_matches(labeller, flow, candidates),
+        nearly=(
+            *outdone(labeller, flow),
+            *near_rules(journal, labeller, flow, candidates),
+            *near_activities(labeller, flow),
+        ),
+        label=label["label"],
+        effect=label["effect"],
+        reason=label["reason"],
+    )
+
+
+def _matches(labeller: Labeller, flow: FlowKeys, candidates: Candidates) -> tuple[Match, ...]:
+    rules, targets = labeller.book.rules, labeller.targets
+    matches = labeller.decider.matches(flow, candidates)
+    highest = max((rules[rule].priority for rule in matches.rule), default=0)
+    pairs = sorted(zip(matches.rule.tolist(), matches.target.tolist(), strict=True))
     return tuple(
         Match(
             rule=rule.id,
@@ -126,10 +162,9 @@ def _matches(
             service=targets.peers[target].service,
             starts_before_flow_s=int(flow.first_ns[0] - targets.start_ns[target]) / 1e9,
             highest=rule.priority == highest,
+            child=CHILDREN[targets.child[target]],
         )
-        for rule, target in (
-            (book.rules[int(matches.rule[row])], int(matches.target[row])) for row in order
-        )
+        for rule, target in ((rules[number], target) for number, target in pairs)
     )
 
 

@@ -1,8 +1,12 @@
-"""The columns of a flow table that labelling needs: identity, key and time. No feature is read."""
+"""The columns of a flow table that labelling needs: identity, key and time.
+
+A feature is read only where a rule asks for it by name.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,6 +20,7 @@ from topologies.errors import InputError, NotFoundError, Problem
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 TEXTS: Final = ("flow_id", "run_id", "network", "src_ip", "dst_ip")
 NUMBERS: Final = ("src_port", "dst_port", "protocol", "first_ns", "last_ns")
@@ -26,6 +31,7 @@ class FlowKeys:
     """Who talked to whom and when, one entry per row of the flow table.
 
     Texts are Arrow string arrays, numbers int64 arrays; times are nanoseconds of real time.
+    ``features`` are only those that some rule asks for.
     """
 
     flow_id: pa.Array
@@ -37,69 +43,103 @@ class FlowKeys:
     protocol: Int64s
     first_ns: Int64s
     last_ns: Int64s
+    features: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.flow_id)
 
     def take(self, rows: Int64s) -> Self:
         """The flows of some rows, in that order."""
-        return type(self)(
-            *(getattr(self, name).take(pa.array(rows)) for name in TEXTS if name != "run_id"),
-            *(getattr(self, name)[rows] for name in NUMBERS),
-        )
+        texts = {
+            name: getattr(self, name).take(pa.array(rows)) for name in TEXTS if name != "run_id"
+        }
+        numbers = {name: getattr(self, name)[rows] for name in NUMBERS}
+        features = {name: values[rows] for name, values in self.features.items()}
+        return replace(self, **texts, **numbers, features=features)
+
+    def at(self, time_ns: Int64s) -> Self:
+        """The same flows as if they had begun and ended at one moment each."""
+        return replace(self, first_ns=time_ns, last_ns=time_ns)
 
     def swapped(self) -> Self:
         """The same flows seen from the other end."""
-        return type(self)(
-            self.flow_id,
-            self.network,
-            self.dst_ip,
-            self.src_ip,
-            self.dst_port,
-            self.src_port,
-            self.protocol,
-            self.first_ns,
-            self.last_ns,
+        return replace(
+            self,
+            src_ip=self.dst_ip,
+            dst_ip=self.src_ip,
+            src_port=self.dst_port,
+            dst_port=self.src_port,
         )
 
 
-def read_flow_keys(path: Path, *, run_id: str) -> FlowKeys:
-    """Read the key columns of one run's flow table.
+def read_flow_keys(
+    path: Path, *, run_id: str | None, features: Iterable[str] = (), if_there: Iterable[str] = ()
+) -> FlowKeys:
+    """Read the key columns of one run's flow table, and some features.
+
+    Parameters
+    ----------
+    run_id
+        Whose flows they must be; None is anybody's.
+    features, if_there
+        Columns that are needed, and columns that may be missing.
 
     Raises
     ------
     NotFoundError
         There is no such file.
     InputError
-        It is no flow table, or it is the table of another run.
+        It is no flow table, it is the table of another run, or it lacks a feature.
     """
     schema = read_flow_schema(path)
+    _check_columns(path, schema, features)
+    numbers = sorted({*features, *(name for name in if_there if name in schema.names)})
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=[*TEXTS, *NUMBERS, *numbers])
+    _check_values(path, table, run_id)
+    return FlowKeys(
+        **{name: _text(table[name]) for name in TEXTS if name != "run_id"},
+        **{name: table[name].to_numpy().astype(np.int64) for name in NUMBERS},
+        features={name: table[name].to_numpy().astype(np.float64) for name in numbers},
+    )
+
+
+def _check_columns(path: Path, schema: pa.Schema, features: Iterable[str]) -> None:
     missing = [name for name in (*TEXTS, *NUMBERS) if name not in schema.names]
     if missing:
+        got, remedy = f"a table without {', '.join(missing)}", "make it with the flow meter"
+        raise InputError(Problem(str(path), "", "a flow table", got, remedy))
+    unknown = [
+        name
+        for name in features
+        if name not in schema.names or not _is_number(schema.field(name).type)
+    ]
+    if unknown:
         raise InputError(
             Problem(
                 str(path),
-                "",
-                "a flow table",
-                f"a table without {', '.join(missing)}",
-                "make it with the flow meter",
+                unknown[0],
+                "the flow features that the rules ask for, as numbers",
+                f"a table without {', '.join(unknown)}",
+                "`gsta meter --list-features` tells the names; meter with the set that has them",
             )
         )
-    with pq.ParquetFile(path) as file:
-        table = file.read(columns=[*TEXTS, *NUMBERS])
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
+
+
+def _check_values(path: Path, table: pa.Table, run_id: str | None) -> None:
     for name in (*TEXTS, *NUMBERS):
         if table[name].null_count:
-            raise InputError(
-                Problem(
-                    str(path),
-                    name,
-                    "a value in every row",
-                    f"{table[name].null_count} rows without one",
-                    "make it with the flow meter",
-                )
-            )
+            got = f"{table[name].null_count} rows without one"
+            remedy = "make it with the flow meter"
+            raise InputError(Problem(str(path), name, "a value in every row", got, remedy))
     other = [name for name in pc.unique(table["run_id"]).to_pylist() if name != run_id]
-    if other:
+    if other and run_id is not None:
         raise InputError(
             Problem(
                 str(path),
@@ -109,9 +149,6 @@ def read_flow_keys(path: Path, *, run_id: str) -> FlowKeys:
                 "give each run the flow table that was made from it",
             )
         )
-    texts = {name: _text(table[name]) for name in TEXTS if name != "run_id"}
-    numbers = {name: table[name].to_numpy().astype(np.int64) for name in NUMBERS}
-    return FlowKeys(**texts, **numbers)
 
 
 def read_packets(path: Path) -> Int64s | None:

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 from launcher.records import ActivityRecord, ServiceRecord
 from tagger.agreement import Agreement, Coverage, Disagreement, LabelQuality
 from tagger.coverage import coverage_of, read_ends
-from tagger.decide import Decider
-from tagger.evidence import Owner, Testimony, read_events
+from tagger.evidence import Testimony, read_events
 from tagger.flows import Bools, FlowKeys, Int64s
 from tagger.intervals import expand
-from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
+from tagger.labeller import Labeller
+from tagger.openings import Owner
+from tagger.rulebook import AMBIGUOUS, UNLABELLED
 from tagger.run import Run
-from tagger.targets import Candidates, Targets, Tolerances
+from tagger.targets import Candidates, Targets
 from tagger.windows import Windows, read_windows
 
 LISTED: Final = 50
@@ -30,10 +31,10 @@ LISTED: Final = 50
 class Oracle:
     """Says which label each flow should have, by the kernel's word on who opened it."""
 
-    def __init__(self, run: Run, targets: Targets, book: Rulebook, tolerances: Tolerances) -> None:
-        self._run, self._targets, self._tolerances = run, targets, tolerances
-        self._names = [*book.labels, AMBIGUOUS, UNLABELLED]  # NONE is -1, MANY -2
-        self._decider = Decider(book, targets)
+    def __init__(self, run: Run, labeller: Labeller) -> None:
+        self._run, self._targets, self._tolerances = run, labeller.targets, labeller.allowed
+        self._names = [*labeller.book.labels, AMBIGUOUS, UNLABELLED]  # NONE is -1, MANY -2
+        self._decider = labeller.decider
         self._owners: list[ActivityRecord | ServiceRecord] = [*run.activities, *run.services]
         numbers = {owner.id: number for number, owner in enumerate(self._owners)}
         self._evidence = Testimony(
@@ -103,7 +104,7 @@ class Oracle:
         fits = forth | back
         some = np.zeros(len(flows), dtype=np.bool_)
         some[flow[fits]] = True
-        kept = fits | ~some[flow]
+        kept = fits | (~some[flow] & (targets.child[target] == 0))
         return Candidates(flow[kept], target[kept], back[kept])
 
 

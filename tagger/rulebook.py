@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from launcher.activities.kind import Origin
+from tagger.when import When, some
 from topologies.document import Document, read_source, validate
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.faults import fault
@@ -20,48 +20,6 @@ DEFAULT: Final = "traffic"
 UNLABELLED: Final = "unlabelled"
 AMBIGUOUS: Final = "ambiguous"
 PLACEHOLDERS: Final = ("activity", "kind", "variant", "name", "user", "host", "service")
-
-Items = TypeVar("Items", bound=Sequence[object])
-Port = Annotated[int, Field(ge=1, le=65_535)]
-
-
-def _listed(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,)
-
-
-def _some(values: Items) -> Items:
-    # Not `min_length`: pydantic then also calls a list too short of which an item is wrong.
-    if not values:
-        raise fault(expected="at least one", got="an empty list", remedy="add to it")
-    return values
-
-
-Texts = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(_listed),
-    AfterValidator(_some),
-]
-Origins = Annotated[tuple[Origin, ...], BeforeValidator(_listed), AfterValidator(_some)]
-Ports = Annotated[tuple[Port, ...], BeforeValidator(_listed), AfterValidator(_some)]
-
-
-class When(Model):
-    """Conditions that must all hold; one that is left out always does."""
-
-    kind: Texts | None = Field(None, description="kind of the activity")
-    variant: Texts | None = Field(None, description="variant of the activity")
-    inside: Texts | None = Field(None, description="kind of the activity inside a tunnel")
-    origin: Origins | None = Field(None, description="real, synthetic or replayed traffic")
-    name: Texts | None = Field(None, description="name of the activity in the topology")
-    host: Texts | None = Field(None, description="host that the activity ran on")
-    outcome: Texts | None = Field(None, description="how the activity ended: ok, failed, stopped")
-    service: Texts | None = Field(None, description="name of the service it was told to talk to")
-    service_kind: Texts | None = Field(None, description="kind of that service")
-    ports: Ports | None = Field(None, description="port on the service's side of the flow")
-    protocol: Literal["tcp", "udp"] | None = Field(None, description="transport of the flow")
-    role: Literal["initiator", "responder", "any"] = Field(
-        "any", description="part of the activity's host in the flow"
-    )
 
 
 class Label(Model):
@@ -103,7 +61,13 @@ class Rulebook(Model):
     name: Name
     description: str = ""
     labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=500)]
-    rules: Annotated[tuple[Rule, ...], AfterValidator(_some)]
+    rules: Annotated[tuple[Rule, ...], AfterValidator(some)]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Flow features that some rule asks for."""
+        asked = {name for rule in self.rules for name in rule.when.features or ()}
+        return tuple(sorted(asked))
 
 
 def rulebooks() -> tuple[str, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 
-from launcher.records import ActivityRecord, Peer
+from launcher.records import ActivityRecord, Peer, ServiceRecord
 from tagger.flows import Bools, FlowKeys, Int64s
 from tagger.intervals import IntervalIndex
 from tagger.keys import AddressPairs, lookup, pack
+from tagger.when import Child
 from topologies.errors import InputError, Problem
 
 TOLERANCE_NS: Final = 50_000_000
@@ -22,6 +23,12 @@ LINGER_NS: Final = 2_000_000_000
 """How long after an activity its flows may still close: the peer's FIN, the last resends."""
 
 PROTOCOLS: Final = {"any": 0, "tcp": 6, "udp": 17}
+
+CHILDREN: Final[tuple[Child | None, ...]] = (None, "icmp", "dns", "ocsp", "ntp")
+"""What an activity causes without doing it, by `Targets.child`."""
+
+ICMP: Final[Mapping[int, int]] = {4: 1, 6: 58}
+"""Protocol number by IP version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class Tolerances:
 class Targets:
     """One entry per activity, address of its host and peer: the endpoints its flows must have.
 
-    ``activity`` indexes ``activities``; ``port`` and ``protocol`` are 0 where any will do.
+    ``activity`` indexes ``activities``; ``port`` and ``protocol`` are 0 where any will do. Rows
+    are in the order of the activities. ``child`` indexes `CHILDREN`.
     """
 
     activities: tuple[ActivityRecord, ...]
@@ -48,6 +56,7 @@ class Targets:
     protocol: Int64s
     start_ns: Int64s
     stop_ns: Int64s
+    child: Int64s
 
     def __len__(self) -> int:
         return len(self.peers)
@@ -65,41 +74,103 @@ class Candidates:
     target: Int64s
     responder: Bools  # the activity's host is the flow's responder
 
+    def take(self, rows: Int64s | Bools) -> Candidates:
+        """Some of the pairs."""
+        return Candidates(self.flow[rows], self.target[rows], self.responder[rows])
 
-def make_targets(activities: Iterable[ActivityRecord]) -> Targets:
-    """Targets of some activities, in their order; raises `InputError` for one that ends first."""
+
+def make_targets(
+    activities: Iterable[ActivityRecord], services: Iterable[ServiceRecord] = ()
+) -> Targets:
+    """Targets of some activities, in their order, and of what they cause.
+
+    That is ICMP between their host and their peers' (errors, mostly; an activity whose variant is
+    named for ICMP does it itself), and what their host asks the ``services`` of names,
+    certificates and time for.
+
+    Raises
+    ------
+    InputError
+        An activity ends before it begins.
+    """
     kept = tuple(activities)
     for activity in kept:
-        if activity.stop_ns < activity.start_ns:
-            raise InputError(
-                Problem(
-                    "journal.jsonl",
-                    activity.id,
-                    "a stop after the start",
-                    f"{activity.start_ns - activity.stop_ns} ns before it",
-                    "the machine's clock was set back during the run: run it again",
-                )
-            )
-    rows = [
-        (index, address, peer)
-        for index, activity in enumerate(kept)
-        for address in activity.addresses
-        for peer in activity.peers
-    ]
-    owner = np.array([index for index, _, _ in rows], dtype=np.int64)
+        _check(activity)
+    helpers = [peer for service in services for peer in _helper_peers(service)]
+    rows = [row for index, one in enumerate(kept) for row in _rows(index, one, helpers)]
+    owner = np.array([row.activity for row in rows], dtype=np.int64)
     starts = np.array([a.start_ns for a in kept], dtype=np.int64)
     stops = np.array([a.stop_ns for a in kept], dtype=np.int64)
     return Targets(
         activities=kept,
         activity=owner,
-        peers=tuple(peer for _, _, peer in rows),
-        client=pa.array([address for _, address, _ in rows], type=pa.string()),
-        server=pa.array([peer.address for _, _, peer in rows], type=pa.string()),
-        port=np.array([peer.port or 0 for _, _, peer in rows], dtype=np.int64),
-        protocol=np.array([PROTOCOLS[peer.protocol] for _, _, peer in rows], dtype=np.int64),
+        peers=tuple(row.peer for row in rows),
+        client=pa.array([row.address for row in rows], type=pa.string()),
+        server=pa.array([row.peer.address for row in rows], type=pa.string()),
+        port=np.array([row.peer.port or 0 for row in rows], dtype=np.int64),
+        protocol=np.array([row.protocol for row in rows], dtype=np.int64),
         start_ns=starts[owner],
         stop_ns=stops[owner],
+        child=np.array([row.child for row in rows], dtype=np.int64),
     )
+
+
+def _check(activity: ActivityRecord) -> None:
+    if activity.stop_ns < activity.start_ns:
+        raise InputError(
+            Problem(
+                "journal.jsonl",
+                activity.id,
+                "a stop after the start",
+                f"{activity.start_ns - activity.stop_ns} ns before it",
+                "the machine's clock was set back during the run: run it again",
+            )
+        )
+
+
+class _Row(NamedTuple):
+    activity: int
+    address: str
+    peer: Peer
+    protocol: int
+    child: int = 0
+
+
+def _helper_peers(service: ServiceRecord) -> list[Peer]:
+    """A service that hosts ask on behalf of what they do."""
+    if service.kind not in CHILDREN:
+        return []
+    return [
+        Peer(
+            service=service.name,
+            kind=service.kind,
+            host=service.host,
+            address=service.address,
+            port=port,
+            protocol=service.protocol,
+        )
+        for port in service.ports
+    ]
+
+
+def _rows(index: int, activity: ActivityRecord, helpers: Sequence[Peer]) -> Iterator[_Row]:
+    told = {(peer.address, peer.port) for peer in activity.peers}
+    for address in activity.addresses:
+        for peer in activity.peers:
+            yield _Row(index, address, peer, PROTOCOLS[peer.protocol])
+        # A target without port and protocol takes ICMP anyway.
+        others = {
+            peer.address: peer for peer in activity.peers if peer.port or peer.protocol != "any"
+        }
+        child = 0 if "icmp" in activity.variant else CHILDREN.index("icmp")
+        for peer in others.values():
+            number = ICMP[6 if ":" in peer.address else 4]
+            any_port = peer.model_copy(update={"port": None, "protocol": "any"})
+            yield _Row(index, address, any_port, number, child)
+        for peer in helpers:
+            if (peer.address, peer.port) not in told:
+                asked = CHILDREN.index(cast("Child", peer.kind))
+                yield _Row(index, address, peer, PROTOCOLS[peer.protocol], asked)
 
 
 class TargetIndex:

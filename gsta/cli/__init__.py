@@ -20,7 +20,7 @@ COMMANDS = {
     "lab": "gsta.cli.lab:lab",
     "inject": "gsta.cli.inject:inject",
     "meter": "gsta.cli.meter:meter",
-    "tag": "gsta.cli.data:tag",
+    "tag": "gsta.cli.tag:tag",
     "audit": "gsta.cli.data:audit",
     "dataset": "gsta.cli.data:dataset",
     "build": "gsta.cli.build:build",

@@ -1,4 +1,4 @@
-"""``gsta tag``, ``audit``, ``dataset``: the stages between the lab and the model."""
+"""``gsta audit`` and ``dataset``: the stages between labels and the model."""
 
 from __future__ import annotations
 
@@ -13,47 +13,6 @@ from gsta.cli.common import format_option, print_records, reporter
 from topologies.errors import GateError, InputError
 
 PATH = click.Path(path_type=Path)
-
-
-@click.command()
-@click.argument("run", type=PATH)
-@click.argument("flows", type=PATH)
-@click.option("--rules", help="Rule file, or the name of one that ships.")
-@click.option(
-    "--out", type=PATH, help="Dataset directory to write; all of the run is its train split."
-)
-@click.option("--explain", "flow_id", help="Tell why this flow has its label, and stop.")
-@format_option
-def tag(
-    run: Path,
-    flows: Path,
-    *,
-    rules: str | None,
-    out: Path | None,
-    flow_id: str | None,
-    output_format: str,
-) -> None:
-    """Label the FLOWS of a RUN by rules over its journal, and measure the labels."""
-    if flow_id:
-        click.echo(tagger.explain(run, flows, flow_id, rules=rules).text())
-        return
-    if out is None:
-        report = tagger.tag_run(run, flows, rules=rules)
-        counts = report.counts | {"unlabelled": report.unlabelled, "ambiguous": report.ambiguous}
-        summary = report.summary()
-    else:
-        written = tagger.write_dataset(
-            out, out.name, [tagger.TaggedRun(run, flows, "train")], rules=rules
-        )
-        made = written.contents
-        counts = made.label_counts | {"unlabelled": made.unlabelled, "ambiguous": made.ambiguous}
-        summary = written.summary()
-    print_records(
-        [{"label": label, "flows": count} for label, count in counts.items()],
-        output_format,
-        columns=("label", "flows"),
-    )
-    reporter().say(summary)
 
 
 @click.command()

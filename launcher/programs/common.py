@@ -7,6 +7,7 @@ JSON line per thing that happened; a server runs until SIGTERM, a client until i
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import math
 import os
@@ -32,9 +33,19 @@ class Ended(BaseException):
 FAILURES = (PeerError, OSError, EOFError, ValueError)
 
 
+_about: contextvars.ContextVar[tuple[tuple[str, object], ...]] = contextvars.ContextVar(
+    "about", default=()
+)
+
+
+def about(**fields: object) -> None:
+    """Have these fields in every further event of this task."""
+    _about.set((*_about.get(), *fields.items()))
+
+
 def emit(event: str, **fields: object) -> None:
     """Write one event line."""
-    line = json.dumps({"time_ns": time.time_ns(), "event": event, **fields})
+    line = json.dumps({"time_ns": time.time_ns(), "event": event, **dict(_about.get()), **fields})
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -200,6 +211,9 @@ def _end(*_: object) -> None:
 
 
 def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Session) -> int:
+    from common_log import tell_connections
+
+    tell_connections()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, _end)
     signal.setitimer(signal.ITIMER_REAL, max(session.duration_s, 0.01))

@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from common import FAILURES, Service, Session, emit
+from common import FAILURES, Service, Session, about, emit
+from common_log import ends
 
 if TYPE_CHECKING:
     import asyncio
@@ -130,6 +131,7 @@ async def listen(
 
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tune(writer.get_extra_info("socket"), service.rng)
+        about(**ends(writer.get_extra_info("sockname"), writer.get_extra_info("peername")))
         try:
             await handler(reader, writer)
         except (ConnectionResetError, BrokenPipeError):

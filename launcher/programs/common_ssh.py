@@ -18,6 +18,7 @@ import asyncssh
 import common_net
 from common import PeerError, Session, emit, word
 from common_lab import LAB
+from common_log import ends
 
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
 PASSWORD_S = 0.6  # typing it, or having a program fill it in
@@ -186,12 +187,23 @@ async def _closed(connection: Connection) -> None:
         connection.abort()
 
 
+def connection_ends(connection: Connection) -> dict[str, object]:
+    """Both ends of a connection, as events have them."""
+    return ends(connection.get_extra_info("sockname"), connection.get_extra_info("peername"))
+
+
 class Accounts(asyncssh.SSHServer):
     """Knows one password, takes any key and forwards to hosts of the lab."""
 
+    ends: dict[str, object]
+
+    def connection_made(self, conn: Connection) -> None:
+        """Note whose connection it is, for the log."""
+        self.ends = connection_ends(conn)
+
     def connection_requested(self, dest_host: str, dest_port: int, *_: object) -> bool:
         """Whether a tunnel may lead there; names are not resolved."""
-        emit("forward", address=dest_host, port=dest_port)
+        emit("forward", address=dest_host, port=dest_port, **self.ends)
         with contextlib.suppress(ValueError):
             return ip_address(dest_host) in LAB
         return False
@@ -202,8 +214,9 @@ class Accounts(asyncssh.SSHServer):
 
     def validate_password(self, username: str, password: str) -> bool:
         """Whether it is the lab's."""
-        emit("auth", user=username, method="password", ok=password == PASSWORD)
-        return password == PASSWORD
+        good = password == PASSWORD
+        emit("auth", user=username, method="password", ok=good, **self.ends)
+        return good
 
     def public_key_auth_supported(self) -> bool:
         """Keys are too."""
@@ -211,5 +224,5 @@ class Accounts(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: Any) -> bool:
         """Any key will do in the lab."""
-        emit("auth", user=username, method=key.get_algorithm(), ok=True)
+        emit("auth", user=username, method=key.get_algorithm(), ok=True, **self.ends)
         return True

@@ -21,6 +21,7 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
+from common_log import peer
 from common_tls import client_context, server_contexts, server_name
 
 USER, PASSWORD = "user", "lab-password"
@@ -49,15 +50,16 @@ async def serve(service: Service) -> None:
     loop = asyncio.get_running_loop()
 
     class Store:
-        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        async def handle_DATA(self, _server: Any, link: Any, envelope: Any) -> str:  # noqa: N802
             await asyncio.sleep(min(service.rng.lognormvariate(-4, 1.2), 1.0))
             mailbox.deliver(len(envelope.content))
-            emit("message", recipients=len(envelope.rcpt_tos), bytes=len(envelope.content))
+            size, recipients = len(envelope.content), len(envelope.rcpt_tos)
+            emit("message", recipients=recipients, bytes=size, **peer(link.peer))
             return f"250 2.0.0 Ok: queued as {service.rng.getrandbits(44):X}"
 
-    def check(_server: Any, _session: Any, _envelope: Any, _method: str, data: Any) -> AuthResult:
+    def check(_server: Any, link: Any, _envelope: Any, _method: str, data: Any) -> AuthResult:
         good = data.password == PASSWORD.encode()
-        emit("auth", ok=good)
+        emit("auth", ok=good, **peer(link.peer))
         return AuthResult(success=good, handled=good or False)
 
     def smtp(role: str) -> SMTP:

@@ -14,6 +14,7 @@ import time
 
 import common_net
 from common import Session, emit, main, word
+from common_log import connection
 from common_syn import ACK, OPTIONS, RST, SYN, Target, answers, segment
 
 # fmt: off
@@ -213,6 +214,7 @@ async def by_syn(scan: Scan, raw: socket.socket) -> None:
                 return
             packet = segment(source, target, sports[target], rng.getrandbits(32), options)
             raw.sendto(packet, (target[0], 0))
+            connection("tcp", (source, sports[target]), target)
             scan.tried.add(target)
             take()
     end = time.monotonic() + ANSWER_S

@@ -68,9 +68,11 @@ async def serve(service: Service) -> None:
 async def _shell(process: Any) -> None:
     """One channel: a command, or a terminal with a prompt."""
     import asyncssh
+    from common_ssh import connection_ends
 
     rng = random.Random(random.getrandbits(64))
-    emit("shell", command=(process.command or "")[:60], terminal=process.term_type)
+    who = connection_ends(process)
+    emit("shell", command=(process.command or "")[:60], terminal=process.term_type, **who)
     try:
         if process.command:
             await _run(process, process.command, rng)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
@@ -235,6 +236,7 @@ def _close_script(link: HTTPSConnection, rng: random.Random) -> None:
 
 def _curl(session: Session) -> None:
     """Downloads with curl, a process each."""
+    from common_log import connection
     from common_tls import server_name
 
     wishes, rng = Wishes(session), session.rng
@@ -254,15 +256,18 @@ def _curl(session: Session) -> None:
             "-o",
             "/dev/null",
             "-w",
-            "%{http_code} %{size_download}",
+            "%{local_ip} %{local_port} %{http_code} %{size_download}",
             "-m",
             str(max(session.left_s(), 1)),
             f"https://{name}:{session.port}{wishes.path('', 60.0)}",
         ]
+        began_ns = time.time_ns()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 28):  # 28: the session's time was over
             raise PeerError(f"curl: {done.stderr[:100]}")
-        emit("request", tool="curl", result=done.stdout)
+        local_address, local_port, *result = done.stdout.split(" ")
+        connection("tcp", (local_address, int(local_port)), (address, session.port), began_ns)
+        emit("request", tool="curl", result=" ".join(result))
 
 
 if __name__ == "__main__":

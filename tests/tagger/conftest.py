@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from launcher.records import ActivityRecord, EvidenceRecord, Manifest, Peer, ServiceRecord
+from launcher.records import (
+    ActivityRecord,
+    EvidenceRecord,
+    Manifest,
+    Peer,
+    PhaseRecord,
+    ServiceRecord,
+)
 from topologies.files import write_json, write_text
 
 T0_NS = 1_700_000_000_000_000_000
@@ -47,6 +55,8 @@ SCHEMA = pa.schema(
             ("first_ns", pa.int64(), "time"),
             ("last_ns", pa.int64(), "time"),
             ("c2s_packets", pa.int64(), "feature"),
+            ("c2s_payload_packets", pa.int64(), "feature"),
+            ("s2c_payload_packets", pa.int64(), "feature"),
         ]
     ]
 )
@@ -56,12 +66,25 @@ def ns(seconds: float) -> int:
     return T0_NS + round(seconds * 1e9)
 
 
+def connection(time_s: float, sport: int, dport: int = 443, **more: Any) -> dict[str, Any]:
+    """The event of a client's log that names a connection to the server."""
+    return {
+        "time_ns": ns(time_s),
+        "event": "connection",
+        "protocol": "tcp",
+        "local_address": ALICE,
+        "local_port": sport,
+        "peer_address": SERVER,
+        "peer_port": dport,
+    } | more
+
+
 @dataclass
 class HandmadeRun:
     """Collects what happened, then writes a run directory and its flow table."""
 
     folder: Path
-    records: list[ActivityRecord | ServiceRecord] = field(default_factory=list)
+    records: list[ActivityRecord | ServiceRecord | PhaseRecord] = field(default_factory=list)
     evidence: list[EvidenceRecord] = field(default_factory=list)
     flows: list[dict[str, Any]] = field(default_factory=list)
     status: str = "complete"
@@ -121,18 +144,36 @@ class HandmadeRun:
         self.records.append(ActivityRecord.model_validate(values | more))
         return str(values["id"])
 
-    def service(self, *, address: str = SERVER, port: int = 443) -> str:
+    def log(self, activity: str, *events: dict[str, Any]) -> None:
+        """Append events to the log of a session."""
+        sessions = (r for r in self.records if isinstance(r, ActivityRecord))
+        record = next(r for r in sessions if r.id == activity)
+        self._append(record.host, f"{record.id}-{record.kind}.log", events)
+
+    def service_log(self, *events: dict[str, Any]) -> None:
+        """Append events to the log of the service that `service` made."""
+        self._append("server", "service-www.log", events)
+
+    def _append(self, host: str, name: str, events: Iterable[dict[str, Any]]) -> None:
+        path = self.folder / "logs" / host / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(event) + "\n" for event in events)
+
+    def service(
+        self, *, kind: str = "web", address: str = SERVER, port: int = 443, protocol: str = "tcp"
+    ) -> str:
         """Journal a server that ran all the time; its id."""
         number = len(self.records)
         self.records.append(
             ServiceRecord(
                 id=f"s{number:02d}",
-                name="www",
-                kind="web",
+                name="www" if kind == "web" else kind,
+                kind=kind,
                 host="server",
                 address=address,
                 ports=(port,),
-                protocol="tcp",
+                protocol="udp" if protocol == "udp" else "tcp",
                 container="server",
                 owner=1000 + number,
                 start_ns=ns(0),
@@ -140,7 +181,12 @@ class HandmadeRun:
                 outcome="ok",
             )
         )
-        return self.records[-1].id
+        return f"s{number:02d}"
+
+    def phase(self, name: str, start_s: float, stop_s: float) -> None:
+        """Journal a phase."""
+        times = {"start_ns": ns(start_s), "stop_ns": ns(stop_s)}
+        self.records.append(PhaseRecord(name=name, intensity=1.0, **times))
 
     def flow(
         self,
@@ -155,6 +201,7 @@ class HandmadeRun:
         network: str = "servers",
         owner: str | None = None,
         event_s: float | None = None,
+        payload: int = 2,
     ) -> str:
         """Add a flow, and the kernel's event when it has an owner; the flow's id."""
         flow_id = f"{self.run_id}-{len(self.flows)}"
@@ -171,6 +218,8 @@ class HandmadeRun:
                 "first_ns": ns(first_s),
                 "last_ns": ns(last_s),
                 "c2s_packets": 3 + len(self.flows),
+                "c2s_payload_packets": payload,
+                "s2c_payload_packets": payload,
             }
         )
         if owner is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.activities import catalogue
 from tagger import load_rules, rulebooks
-from tagger.catalogue_rules import rules
+from tagger.catalogue_rules import label_sets, rule_file
 from tagger.rulebook import RULES
 from topologies.errors import InputError, NotFoundError
 
@@ -32,30 +32,43 @@ def faults(folder: Path, text: str) -> list[str]:
     return [str(problem).replace(str(path), "rules.yaml") for problem in caught.value.problems]
 
 
-def test_the_rule_files_that_ship_load_and_cover_the_eight_kinds():
-    assert rulebooks() == ("activities", "cryptomining", "traffic")
+SETS = tuple(label_sets())
+
+
+def test_the_rule_files_that_ship_load():
+    assert rulebooks() == (*SETS[:-1], "traffic", "traffic-classes")
     traffic = load_rules().model
-    assert list(traffic.labels) == [
-        "web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"
-    ]  # fmt: skip
+    kinds = {kind for rule in traffic.rules for kind in rule.when.kind or ()}
+    assert kinds == {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
+    assert {rule.label for rule in traffic.rules} == set(traffic.labels)
     assert {label for label, value in traffic.labels.items() if value.malicious} == {
         "mining",
         "scan",
     }
-    for name in ("cryptomining", "traffic"):
-        book = load_rules(name).model
-        kinds = {kind for rule in book.rules for kind in rule.when.kind or ()}
-        assert kinds == {"web", "video", "transfer", "ssh", "dns", "mail", "mining", "scan"}
-        assert {rule.label for rule in book.rules} == set(book.labels)
 
 
-def test_the_rules_of_all_activities_are_current():
-    assert (RULES / "activities.yaml").read_text() == rules(), "python -m tagger.catalogue_rules"
-    book = load_rules("activities").model
-    assert set(book.labels) == set(catalogue())
-    assert {label for label, value in book.labels.items() if value.malicious} == {
-        kind.kind for kind in catalogue().values() if kind.malicious
-    }
+@pytest.mark.parametrize("name", SETS)
+def test_the_label_sets_of_the_catalogue_are_current_and_speak_of_every_kind_once(name):
+    assert (RULES / f"{name}.yaml").read_text() == rule_file(name), (
+        "python -m tagger.catalogue_rules"
+    )
+    rules = [rule for rule in load_rules(name).model.rules if rule.priority == 0]
+    kinds = [kind for rule in rules for kind in rule.when.kind or ()]
+    assert sorted(kinds) == sorted(catalogue())
+
+
+@pytest.mark.parametrize("name", sorted({"cryptomining"} ^ set(SETS)))
+def test_a_label_is_malicious_where_its_kinds_are(name):
+    book = load_rules(name).model
+    for rule in book.rules:
+        for kind in rule.when.kind or ():
+            assert book.labels[rule.label].malicious == catalogue()[kind].malicious
+
+
+def test_techniques_are_those_of_the_catalogue():
+    said = {label.description for label in load_rules("techniques").model.labels.values()}
+    known = {kind.attack_technique for kind in catalogue().values()} - {None}
+    assert said == {f"ATT&CK {name}" for name in known} | {"no technique of ATT&CK"}
 
 
 def test_one_value_and_a_list_of_it_mean_the_same(tmp_path):
@@ -69,9 +82,10 @@ def test_wrong_keys_and_values_are_named_with_their_line(tmp_path):
     text = HEAD + RULE.replace("kind: web", "kinds: web, ports: [0], role: client")
     assert faults(tmp_path, text) == [
         (
-            "rules.yaml:6: rules[0].when.kinds: expected one of host, inside, kind, name, origin, "
-            "outcome, ports, protocol, role, service, service_kind, variant, got 'kinds'; did you "
-            "mean 'kind'?"
+            "rules.yaml:6: rules[0].when.kinds: expected one of activity_log, after_s, before_s, "
+            "child, client, features, flow_log, host, inside, kind, name, origin, outcome, phase, "
+            "ports, protocol, role, server, service, service_host, service_kind, variant, "
+            "got 'kinds'; did you mean 'kind'?"
         ),
         (
             "rules.yaml:6: rules[0].when.ports[0]: expected a number of at least 1, got 0; "
@@ -149,5 +163,5 @@ def test_labels_are_lower_case_words(tmp_path):
 
 
 def test_a_name_that_ships_nowhere_lists_those_that_do():
-    with pytest.raises(NotFoundError, match="these ship: activities, cryptomining, traffic"):
+    with pytest.raises(NotFoundError, match="these ship: activities, applications, categories"):
         load_rules("trafic")

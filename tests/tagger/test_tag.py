@@ -31,6 +31,9 @@ def test_each_flow_gets_label_category_effect_activity_rule_and_reason(busy_run)
         "rule": "port-scan",
         "reason": "alice/scan/0 probed the ports of www's host (plain)",
         "oracle": "scan",
+        "technique": "T1046",
+        "child": None,
+        "by_features": False,
     }
     assert table["run-1-0"]["effect"] is None
     assert table["run-1-7"] == {
@@ -44,6 +47,9 @@ def test_each_flow_gets_label_category_effect_activity_rule_and_reason(busy_run)
         "rule": None,
         "reason": "no activity had these endpoints at this time",
         "oracle": None,
+        "technique": None,
+        "child": None,
+        "by_features": None,
     }
 
 
@@ -378,6 +384,14 @@ def test_explain_shows_rules_activities_decision_and_evidence(new_run):
         (
             "rule      ssh-session (priority 0): ssh, by a0000 of alice/ssh/0 with www, "
             "begun 3.000 s before the flow"
+        ),
+        (
+            "nearly    name-lookup (dns), by a0001 (transfer) of alice/transfer/0 with www: "
+            "its condition 'service_kind' does not hold"
+        ),
+        (
+            "nearly    name-lookup (dns), by a0000 (ssh) of alice/ssh/0 with www: "
+            "its condition 'service_kind' does not hold"
         ),
         (
             "decision  ambiguous: these rules fit equally well and disagree: "

@@ -1,0 +1,93 @@
+"""What programs log of their connections: both ends, as mail, web and SSH servers do.
+
+A client logs every connection it opens, whatever library opens it, and every program that it
+starts or raw socket that it makes: those open connections that its own log does not have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from common import emit
+
+if TYPE_CHECKING:
+    import socket
+
+STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn")
+OWN_SOCKETS = ("grpc", "psycopg")  # libraries that open connections outside of Python
+
+
+def ends(local: Sequence[Any] | None, peer_end: Sequence[Any] | None) -> dict[str, object]:
+    """Both ends of a connection, as events have them; what is not known is left out."""
+    fields: dict[str, object] = {}
+    for name, end in (("local", local), ("peer", peer_end)):
+        if isinstance(end, (tuple, list)) and len(end) >= 2:
+            fields |= {f"{name}_address": end[0], f"{name}_port": end[1]}
+    return fields
+
+
+def peer(end: Sequence[Any] | None) -> dict[str, object]:
+    """The far end of a connection."""
+    return ends(None, end)
+
+
+def connection(
+    protocol: str, local: Sequence[Any], far: Sequence[Any], began_ns: int | None = None
+) -> None:
+    """Log a connection that was opened, or asked for, and when it was begun if that was sooner."""
+    began = {} if began_ns is None else {"began_ns": began_ns}
+    emit("connection", protocol=protocol, **ends(local, far), **began)
+
+
+def tell_connections() -> None:
+    """Log from now on what connections are opened, and who else may open some."""
+    import socket
+
+    socket.socket.connect = _told(socket.socket.connect)  # type: ignore[method-assign]
+    socket.socket.connect_ex = _told(socket.socket.connect_ex)  # type: ignore[method-assign]
+    told: set[str] = set()
+
+    def tell(name: str) -> None:
+        if name not in told:
+            told.add(name)
+            emit("helper", what=name)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in STARTS:
+            tell("program")
+        elif event == "socket.__new__" and arguments[2] & 15 == socket.SOCK_RAW:
+            tell("raw socket")
+        elif event == "import" and arguments[0] in OWN_SOCKETS:
+            tell(arguments[0])
+
+    for library in OWN_SOCKETS:
+        if library in sys.modules:
+            tell(library)
+    sys.addaudithook(hook)
+
+
+def _told(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def connecting(self: socket.socket, address: Any) -> Any:
+        began_ns = time.time_ns()
+        try:
+            return connect(self, address)
+        finally:
+            _tell(self, address, began_ns)
+
+    return connecting
+
+
+def _tell(sock: socket.socket, address: Any, began_ns: int) -> None:
+    import socket
+
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    kind = sock.type & 15  # without the flags that some kernels mix in
+    protocol = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(kind)
+    if protocol is not None:
+        with contextlib.suppress(OSError):
+            connection(protocol, sock.getsockname(), address, began_ns)

@@ -1,0 +1,138 @@
+"""Puts decisions into words and columns: the labels table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from tagger.decide import MANY, Decisions
+from tagger.effects import Effects, technique_of
+from tagger.flows import Bools, FlowKeys
+from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
+from tagger.targets import CHILDREN, Targets
+
+NOBODY: Final = "no activity had these endpoints at this time"
+NO_RULE: Final = "an activity fits, but no rule speaks of it"
+SPANS: Final = "it begins in one activity and ends in another, and so is of neither"
+
+LABELS: Final = pa.schema(
+    [
+        pa.field("flow_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("category", pa.string()),
+        pa.field("malicious", pa.bool_()),
+        pa.field("effect", pa.string()),
+        pa.field("activity_id", pa.string()),
+        pa.field("origin", pa.string()),
+        pa.field("rule", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("oracle", pa.string()),
+        pa.field("technique", pa.string()),
+        pa.field("child", pa.string()),
+        pa.field("by_features", pa.bool_()),
+    ]
+)
+"""Columns of the labels table. Where a flow has no single label, only the reason is filled in.
+
+``technique`` is of ATT&CK; ``child`` says what of an activity's background a flow is; labels with
+``by_features`` depend on what a flow is like, by a rule that asks so.
+"""
+
+
+class Writer:
+    """Puts decisions into words and columns."""
+
+    def __init__(self, book: Rulebook, targets: Targets) -> None:
+        self._book, self._targets = book, targets
+        self._names = pa.array([*book.labels, AMBIGUOUS, UNLABELLED], type=pa.string())
+        labels = [book.labels[name] for name in book.labels]
+        self._categories = pa.array([label.category for label in labels] + [None, None])
+        self._malicious = pa.array([label.malicious for label in labels] + [None, None])
+        self._rules = pa.array([rule.id for rule in book.rules], type=pa.string())
+        self._by_features = pa.array([rule.when.features is not None for rule in book.rules])
+        self._ids = pa.array([a.id for a in targets.activities], type=pa.string())
+        self._origins = pa.array([a.origin for a in targets.activities], type=pa.string())
+        self._effects = Effects(targets)
+        self._techniques = pa.array(list(map(technique_of, targets.activities)), type=pa.string())
+        self._children = pa.array(CHILDREN, type=pa.string())
+        self._reasons: dict[int, str] = {}
+
+    def table(
+        self, flows: FlowKeys, decisions: Decisions, near: Bools, between: Bools
+    ) -> pa.RecordBatch:
+        """The labels of some flows.
+
+        ``near`` says which ones fit any activity at all, ``between`` which ones begin in one
+        activity and end in another.
+        """
+        place = pa.array(
+            np.where(decisions.label < 0, decisions.label + len(self._names), decisions.label)
+        )
+        nobody = decisions.target < 0
+        owner = np.append(self._targets.activity, 0)[decisions.target]
+        activity = pa.array(owner, mask=nobody)
+        child = np.append(self._targets.child, 0)[decisions.target]
+        rule = pa.array(decisions.rule, mask=nobody)
+        return pa.RecordBatch.from_arrays(
+            [
+                flows.flow_id,
+                self._names.take(place),
+                self._categories.take(place),
+                self._malicious.take(place),
+                self._effects.of(flows, decisions),
+                self._ids.take(activity),
+                self._origins.take(activity),
+                self._rules.take(rule),
+                self._reason(decisions, near, between),
+                pa.nulls(len(flows), pa.string()),
+                self._techniques.take(activity),
+                self._children.take(pa.array(child, mask=nobody)),
+                self._by_features.take(rule),
+            ],
+            schema=LABELS,
+        )
+
+    def _reason(self, decisions: Decisions, near: Bools, between: Bools) -> pa.Array:
+        texts = np.full(len(near), NOBODY, dtype=object)
+        texts[near] = NO_RULE
+        texts[between] = SPANS
+        size = len(self._targets) + 1
+        single = np.flatnonzero(decisions.label >= 0)
+        codes, inverse = np.unique(
+            decisions.rule[single] * size + decisions.target[single], return_inverse=True
+        )
+        phrases = np.array([self._phrase(*divmod(int(c), size)) for c in codes], dtype=object)
+        texts[single] = phrases[inverse]
+        for flow, rules in _rules_by_flow(decisions):
+            names = ", ".join(self._book.rules[rule].id for rule in rules)
+            texts[flow] = f"these rules fit equally well and disagree: {names}"
+        return pa.array(texts, type=pa.string())
+
+    def _phrase(self, rule: int, target: int) -> str:
+        code = rule * len(self._targets) + target
+        if code not in self._reasons:
+            activity, peer = self._targets.owner(target), self._targets.peers[target]
+            self._reasons[code] = self._book.rules[rule].reason.format(
+                activity=activity.id,
+                kind=activity.kind,
+                variant=activity.variant,
+                name=activity.name,
+                user=activity.user,
+                host=activity.host,
+                service=peer.service,
+            )
+        return self._reasons[code]
+
+
+def _rules_by_flow(decisions: Decisions) -> list[tuple[int, list[int]]]:
+    """The winning rules of each flow that has no single label."""
+    winners = decisions.winners
+    open_flows = winners.take(decisions.label[winners.flow] == MANY)
+    if not len(open_flows):
+        return []
+    pairs = np.unique(np.stack([open_flows.flow, open_flows.rule]), axis=1)
+    flows, begins = np.unique(pairs[0], return_index=True)
+    groups = np.split(pairs[1], begins[1:])
+    return [(int(flow), group.tolist()) for flow, group in zip(flows, groups, strict=True)]
