@@ -3,8 +3,11 @@
 from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.explanation import Explanation, Match, explain
+from tagger.merging import merge_datasets
+from tagger.resplit import split_dataset
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
 from tagger.sources import TaggedRun
+from tagger.splitting import SplitPlan
 from tagger.summary import DatasetSummary, RunLineage, labelled_flow, load_summary, verify
 from tagger.tag import LABELS, TagReport, effect_of, tag_run
 from tagger.targets import Tolerances
@@ -24,6 +27,7 @@ __all__ = [
     "Rule",
     "Rulebook",
     "RunLineage",
+    "SplitPlan",
     "TagReport",
     "TaggedRun",
     "Tolerances",
@@ -32,7 +36,9 @@ __all__ = [
     "labelled_flow",
     "load_rules",
     "load_summary",
+    "merge_datasets",
     "rulebooks",
+    "split_dataset",
     "tag_run",
     "verify",
     "wilson",
