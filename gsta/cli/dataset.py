@@ -12,6 +12,8 @@ import click
 import audit as auditing
 import tagger
 from gsta.cli.common import format_option, next_step, print_records, reporter
+from tagger.anonymise import random_key, read_key
+from tagger.export import FORMATS, Format, Hidden, Privacy, export_dataset
 from tagger.summary import SPLIT_ORDER, DatasetSummary, Grouping, Split
 from topologies.errors import InputError
 
@@ -147,3 +149,34 @@ def _parted(summary: DatasetSummary) -> str:
     how = summary.splitting
     left = f", {how.left_out} flows in no split" if how.left_out else ""
     return f"split by {how.by} ({len(how.groups)} groups{left})"
+
+
+@dataset.command()
+@click.argument("folder", type=PATH)
+@click.option("--as", "form", type=click.Choice(list(FORMATS)), required=True, help="The format.")
+@click.option("--out", type=PATH, required=True,
+              help="File to write; for huggingface a new folder.")  # fmt: skip
+@click.option("--anonymise", is_flag=True,
+              help="Replace addresses, keeping common prefixes (Crypto-PAn).")  # fmt: skip
+@click.option("--key", "key_file", type=PATH,
+              help="Key for --anonymise: a file of 32 bytes; without it one that is thrown away.",
+              )  # fmt: skip
+@click.option("--drop", multiple=True, type=click.Choice(get_args(Hidden)),
+              help="Leave these columns out; repeat it.")  # fmt: skip
+def export(
+    folder: Path,
+    *,
+    form: Format,
+    out: Path,
+    anonymise: bool,
+    key_file: Path | None,
+    drop: tuple[Hidden, ...],
+) -> None:
+    """Write the dataset in FOLDER in a form that other tools read."""
+    if key_file and not anonymise:
+        raise click.UsageError("--key is the key of --anonymise, which is not there")
+    key = (read_key(key_file) if key_file else random_key()) if anonymise else None
+    with reporter().stage("export"):
+        done = export_dataset(folder, out, form, Privacy(key, frozenset(drop)))
+    left = f"; {done.left_out} in no split were left out" if done.left_out else ""
+    reporter().say(f"{done.out}: {done.flows} flows, {len(done.columns)} columns{left}")
