@@ -103,7 +103,7 @@ def audit_dataset(
         dataset_sha256=sha256_file(dataset_dir / SUMMARY),
         released=released,
         checks=tuple(results),
-        files=write_card(data, results, released=released),
+        files=write_card(dataset_dir, data, results, released=released),
     )
     write_json(dataset_dir / AUDIT, report.model_dump(mode="json"))  # last: it seals the card
     return report
