@@ -4,6 +4,7 @@ from audit.checks import all_checks
 from audit.data import AuditData
 from audit.report import AuditReport, audit_dataset
 from audit.result import Check, CheckResult, Threshold
+from audit.verify import verify_audit
 
 __all__ = [
     "AuditData",
@@ -13,4 +14,5 @@ __all__ = [
     "Threshold",
     "all_checks",
     "audit_dataset",
+    "verify_audit",
 ]

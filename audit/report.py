@@ -9,16 +9,15 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from audit.card import card
+from audit.card import write_card
 from audit.checks import all_checks
 from audit.data import AuditData
 from audit.result import THRESHOLDS, Check, CheckResult, load_thresholds
 from tagger.summary import SUMMARY
 from topologies.errors import GateError, InputError, Problem
-from topologies.files import sha256_file, write_json, write_text
+from topologies.files import sha256_file, write_json
 
 AUDIT: Final = "audit.json"
-CARD: Final = "card.md"
 
 Progress = Callable[[str, float, float], None]
 
@@ -34,6 +33,7 @@ class AuditReport(BaseModel):
     dataset_sha256: str = Field(description="of dataset.json, which holds the other digests")
     released: bool = Field(description="no blocking check failed without being accepted")
     checks: tuple[CheckResult, ...]
+    files: dict[str, str] = Field({}, description="SHA-256 of the card's files")
 
     @property
     def blocking(self) -> tuple[CheckResult, ...]:
@@ -65,7 +65,7 @@ def audit_dataset(
     thresholds: Path | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Audit a dataset; writes `audit.json` and `card.md` into it.
+    """Audit a dataset; writes `audit.json` and the card into it.
 
     Parameters
     ----------
@@ -97,14 +97,15 @@ def audit_dataset(
         if result.verdict == "fail" and id_ in reasons:
             result = result.model_copy(update={"accepted": reasons[id_]})
         results.append(result)
+    released = not any(result.blocks for result in results)
     report = AuditReport(
         dataset=data.summary.name,
         dataset_sha256=sha256_file(dataset_dir / SUMMARY),
-        released=not any(result.blocks for result in results),
+        released=released,
         checks=tuple(results),
+        files=write_card(dataset_dir, data, results, released=released),
     )
-    write_json(dataset_dir / AUDIT, report.model_dump(mode="json"))
-    write_text(dataset_dir / CARD, card(data.summary, report.checks, released=report.released))
+    write_json(dataset_dir / AUDIT, report.model_dump(mode="json"))  # last: it seals the card
     return report
 
 

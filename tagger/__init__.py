@@ -5,8 +5,11 @@ from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
 from tagger.elsewhere import Elsewhere, read_elsewhere
 from tagger.explanation import Explanation, Match, explain
+from tagger.merging import merge_datasets
+from tagger.resplit import split_dataset
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
 from tagger.sources import TaggedRun
+from tagger.splitting import SplitPlan
 from tagger.summary import DatasetSummary, RunLineage, labelled_flow, load_summary, verify
 from tagger.tag import TagReport, tag_run
 from tagger.targets import Tolerances
@@ -28,6 +31,7 @@ __all__ = [
     "Rule",
     "Rulebook",
     "RunLineage",
+    "SplitPlan",
     "TagReport",
     "TaggedRun",
     "Tolerances",
@@ -36,8 +40,10 @@ __all__ = [
     "labelled_flow",
     "load_rules",
     "load_summary",
+    "merge_datasets",
     "read_elsewhere",
     "rulebooks",
+    "split_dataset",
     "tag_run",
     "verify",
     "wilson",

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import platform
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from launcher.rundir import MANIFEST, read_manifest
+from launcher.rundir import MANIFEST, TOPOLOGY, read_manifest
+from tagger.activities import activities_table
 from tagger.agreement import combined
 from tagger.flows import Bools
+from tagger.folders import digests, replacing_folder
 from tagger.oracle import LISTED
 from tagger.rulebook import Rulebook, load_rules
+from tagger.run import read_run
 from tagger.sources import TaggedRun, check_out, check_sources
 from tagger.summary import (
-    FLOWS,
+    ACTIVITIES_FILE,
     LABELS_FILE,
     SPLITS_FILE,
     SUMMARY,
@@ -32,6 +32,10 @@ from tagger.summary import (
     RulesLineage,
     RunLineage,
     Split,
+    SplitGroup,
+    Splitting,
+    flows_file,
+    topology_file,
 )
 from tagger.tag import TagReport, summary_of, tag_run
 from tagger.targets import Tolerances
@@ -46,9 +50,10 @@ SPLITS: Final = pa.schema(
     [
         pa.field("flow_id", pa.string(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
     ]
 )
+"""``split`` is null where a flow is in none: its activity has flows on both sides."""
 
 Progress = Callable[[str, float, float], None]
 
@@ -97,16 +102,17 @@ def write_dataset(
     check_out(out)
     check_sources(runs)
     tell = progress or _silent
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing_folder(out) as folder:
+    with replacing_folder(out) as folder:
         reports = []
         for done, run in enumerate(runs):
             tell(f"labelling {run.run_dir.name}", done, len(runs))
             reports.append(tag_run(run.run_dir, run.flows, rules=rules, tolerances=tolerances))
             tell(f"writing {run.run_dir.name}", done + 0.5, len(runs))
-            _write_flows(run.flows, reports[-1].kept, _flows_file(folder, reports[-1].run_id))
+            _write_flows(run.flows, reports[-1].kept, flows_file(folder, reports[-1].run_id))
         _write_labels(folder, runs, reports)
-        summary = _summary(folder, name, document, runs, reports)
+        lineage = tuple(_lineage(run, report) for run, report in zip(runs, reports, strict=True))
+        _write_origins(folder, runs, lineage)
+        summary = _summary(folder, name, document, lineage, reports)
         write_json(folder / SUMMARY, summary.model_dump(mode="json"))
     tell("dataset written", len(runs), len(runs))
     return DatasetReport(out, summary, tuple(reports))
@@ -117,25 +123,6 @@ def _silent(what: str, done: float, total: float) -> None:
 
 
 # -- files -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _replacing_folder(out: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``out``; it takes the place of ``out`` when the block succeeds."""
-    umbrella = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        folder = umbrella / "new"
-        folder.mkdir()
-        yield folder
-        if out.exists():
-            out.rename(umbrella / "old")
-        folder.rename(out)
-    finally:
-        shutil.rmtree(umbrella)
-
-
-def _flows_file(folder: Path, run_id: str) -> Path:
-    return folder / FLOWS / f"run_id={quote(run_id, safe='')}" / "part-0.parquet"
 
 
 def _write_flows(source: Path, kept: Bools, target: Path) -> None:
@@ -179,6 +166,17 @@ def _write_labels(folder: Path, runs: Sequence[TaggedRun], reports: Sequence[Tag
     pq.write_table(splits, folder / SPLITS_FILE, compression="zstd")
 
 
+def _write_origins(folder: Path, runs: Sequence[TaggedRun], lineage: Sequence[RunLineage]) -> None:
+    """The sessions of the journals, and the topologies."""
+    tables = []
+    for run, line in zip(runs, lineage, strict=True):
+        tables.append(activities_table(line.run_id, read_run(run.run_dir).activities))
+        topology = topology_file(folder, line)
+        topology.parent.mkdir(exist_ok=True)
+        shutil.copyfile(run.run_dir / TOPOLOGY, topology)
+    pq.write_table(pa.concat_tables(tables), folder / ACTIVITIES_FILE, compression="zstd")
+
+
 # -- summary -----------------------------------------------------------------------------------
 
 
@@ -186,12 +184,13 @@ def _summary(
     folder: Path,
     name: str,
     rules: Document[Rulebook],
-    runs: Sequence[TaggedRun],
+    runs: Sequence[RunLineage],
     reports: Sequence[TagReport],
 ) -> DatasetSummary:
     splits: dict[Split, Counter[str]] = {}
     for run, report in zip(runs, reports, strict=True):
-        splits.setdefault(run.split, Counter()).update(report.counts)
+        if run.split is not None:
+            splits.setdefault(run.split, Counter()).update(report.counts)
     book = rules.model
     return DatasetSummary(
         name=name,
@@ -203,6 +202,13 @@ def _summary(
         rules=RulesLineage(name=book.name, sha256=sha256_file(Path(rules.source.file))),
         vocabulary=book.labels,
         flows=sum(report.flows for report in reports),
+        splitting=Splitting(
+            groups=tuple(
+                SplitGroup(name=run.run_id, split=run.split, flows=run.flows)
+                for run in runs
+                if run.split is not None
+            )
+        ),
         classes={
             split: {label: counts[label] for label in book.labels if counts[label]}
             for split, counts in splits.items()
@@ -211,12 +217,8 @@ def _summary(
         ambiguous=sum(report.ambiguous for report in reports),
         duplicate_observations=sum(report.duplicate_observations for report in reports),
         quality=combined((report.quality for report in reports), listed=LISTED),
-        runs=tuple(_lineage(run, report) for run, report in zip(runs, reports, strict=True)),
-        files={
-            path.relative_to(folder).as_posix(): sha256_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        runs=tuple(runs),
+        files=digests(folder),
     )
 
 

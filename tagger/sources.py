@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launcher.rundir import read_manifest
 from tagger.flows import read_flow_schema
-from tagger.summary import SUMMARY, Split
+from tagger.summary import SUMMARY, DatasetSummary, Split, load_summary, verify
 from topologies.errors import InputError, Problem
 
 
@@ -33,6 +33,14 @@ def check_out(out: Path) -> None:
                 "choose another place, or remove it yourself",
             )
         )
+
+
+def require_whole(dataset_dir: Path) -> DatasetSummary:
+    """A dataset's summary; raises `InputError` unless every file is as it was written."""
+    summary = load_summary(dataset_dir)
+    if problems := verify(dataset_dir):
+        raise InputError(problems)
+    return summary
 
 
 def _empty(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +21,12 @@ FLOWS: Final = "flows"
 LABELS_FILE: Final = "labels.parquet"
 SPLITS_FILE: Final = "splits.parquet"
 
-Split = Literal["train", "test"]
+ACTIVITIES_FILE: Final = "activities.parquet"
+TOPOLOGIES: Final = "topologies"
+
+Split = Literal["train", "validation", "test"]
+Grouping = Literal["run", "host", "time", "topology"]
+SPLIT_ORDER: Final[tuple[Split, ...]] = ("train", "validation", "test")
 
 
 class _Frozen(BaseModel):
@@ -31,7 +37,7 @@ class RunLineage(_Frozen):
     """A run in a dataset: where it is from and what became of its flows."""
 
     run_id: str
-    split: Split
+    split: Split | None = Field(description="null: its flows are in several, or in none")
     topology: str
     topology_sha256: str
     seed: int
@@ -53,6 +59,24 @@ class RulesLineage(_Frozen):
     sha256: str = Field(description="of the rule file")
 
 
+class SplitGroup(_Frozen):
+    """What went to one split as a whole."""
+
+    name: str = Field(description="a run, topology or host (with its topology), or a run's window")
+    split: Split
+    flows: int
+
+
+class Splitting(_Frozen):
+    """How the flows were parted: by groups that belong together, never row by row."""
+
+    by: Grouping = "run"
+    shares: dict[Split, float] = Field({}, description="that were asked for; empty: groups named")
+    seed: int | None = Field(None, description="of the draw; null: nothing was drawn")
+    groups: tuple[SplitGroup, ...] = ()
+    left_out: int = Field(0, description="flows in no split: their activity is on both sides")
+
+
 class DatasetSummary(_Frozen):
     """The contents of `dataset.json`."""
 
@@ -63,7 +87,9 @@ class DatasetSummary(_Frozen):
     rules: RulesLineage
     vocabulary: dict[str, Label] = Field(description="the closed set of labels")
     flows: int
+    splitting: Splitting = Splitting()
     classes: dict[Split, dict[str, int]] = Field(description="labelled flows by split and label")
+    left_out: dict[str, int] = Field({}, description="labelled flows that are in no split")
     unlabelled: int
     ambiguous: int
     duplicate_observations: int
@@ -73,12 +99,22 @@ class DatasetSummary(_Frozen):
 
     @property
     def label_counts(self) -> dict[str, int]:
-        """Labelled flows by label, over all splits, in the order of the vocabulary."""
+        """Labelled flows by label, in and out of splits, in the order of the vocabulary."""
+        everything = [*self.classes.values(), self.left_out]
         totals = {
-            label: sum(counts.get(label, 0) for counts in self.classes.values())
-            for label in self.vocabulary
+            label: sum(counts.get(label, 0) for counts in everything) for label in self.vocabulary
         }
         return {label: total for label, total in totals.items() if total}
+
+
+def flows_file(dataset_dir: Path, run_id: str) -> Path:
+    """The flow table of one run of a dataset."""
+    return dataset_dir / FLOWS / f"run_id={quote(run_id, safe='')}" / "part-0.parquet"
+
+
+def topology_file(dataset_dir: Path, run: RunLineage) -> Path:
+    """The resolved topology of a run; datasets that were not made from runs may lack it."""
+    return dataset_dir / TOPOLOGIES / f"{run.topology}-{run.topology_sha256[:12]}.yaml"
 
 
 def load_summary(dataset_dir: Path) -> DatasetSummary:
@@ -133,7 +169,8 @@ def verify(dataset_dir: Path) -> tuple[Problem, ...]:
             problems.append(_fault(path, f"SHA-256 {digest[:12]}…", "another one"))
     strangers = (
         _fault(path, "files of the dataset only", "one it does not list")
-        for path in sorted((dataset_dir / FLOWS).rglob("*"))
+        for folder in (FLOWS, TOPOLOGIES)
+        for path in sorted((dataset_dir / folder).rglob("*"))
         if path.is_file() and path.relative_to(dataset_dir).as_posix() not in files
     )
     return (*problems, *strangers)

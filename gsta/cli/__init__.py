@@ -22,7 +22,7 @@ COMMANDS = {
     "meter": "gsta.cli.meter:meter",
     "tag": "gsta.cli.tag:tag",
     "audit": "gsta.cli.data:audit",
-    "dataset": "gsta.cli.data:dataset",
+    "dataset": "gsta.cli.dataset:dataset",
     "build": "gsta.cli.build:build",
     "models": "gsta.cli.models:models",
     "analyse": "gsta.cli.analyse:analyse",

@@ -117,7 +117,7 @@ def _origin(summary: DatasetSummary) -> Iterator[str]:
         (
             [
                 run.run_id,
-                run.split,
+                run.split or "several",
                 run.topology,
                 str(run.seed),
                 run.backend,

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from audit import audit_dataset, verify_audit
+from topologies.errors import InputError
+from topologies.files import write_text
+
+
+def said(folder):
+    return [str(problem).replace(f"{folder}/", "") for problem in verify_audit(folder)]
+
+
+def test_an_audited_dataset_is_whole(new_dataset):
+    folder = new_dataset().write()
+    assert verify_audit(folder) == ()  # never audited: nothing to look at
+    report = audit_dataset(folder)
+    assert set(report.files) >= {"card.md", "croissant.json"}
+    assert verify_audit(folder) == ()
+
+
+def test_changed_and_missing_files_of_the_card_are_found(new_dataset):
+    folder = new_dataset().write()
+    audit_dataset(folder)
+    write_text(folder / "card.md", "all is well")
+    (folder / "croissant.json").unlink()
+    first, second = said(folder)
+    assert first.startswith("card.md: expected SHA-256")
+    assert second.startswith("croissant.json: expected a file of the card, got none")
+
+
+def test_an_audit_of_something_else_is_found(new_dataset):
+    folder = new_dataset().write()
+    audit_dataset(folder)
+    values = json.loads((folder / "dataset.json").read_text())
+    write_text(folder / "dataset.json", json.dumps(values | {"name": "another"}))
+    assert said(folder) == [
+        (
+            "audit.json: dataset_sha256: expected that of dataset.json, got another one; audit the "
+            "dataset again"
+        )
+    ]
+
+
+def test_a_damaged_audit_is_an_input_error(new_dataset):
+    folder = new_dataset().write()
+    write_text(folder / "audit.json", "{}")
+    with pytest.raises(InputError, match=r"audit\.json.*expected an audit report of this format"):
+        verify_audit(folder)
