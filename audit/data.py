@@ -78,12 +78,12 @@ class AuditData:
         if not self.split_known:
             return self.labelled
         known: Bools = self.split == "train"
-        return self.labelled & known
+        return np.asarray(self.labelled & known, dtype=np.bool_)
 
     @cached_property
     def test(self) -> Bools:
         """Rows that a model is judged on."""
-        return self.labelled & (self.split == "test")
+        return np.asarray(self.labelled & (self.split == "test"), dtype=np.bool_)
 
     @cached_property
     def split_known(self) -> bool:

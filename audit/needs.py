@@ -54,3 +54,8 @@ def missing(data: AuditData, needs: tuple[Need, ...]) -> str:
 
 def _several(data: AuditData, what: Literal["run", "host", "impairment"]) -> bool:
     return what in data.context and len(data.codes(what)[1]) > 1
+
+
+def wording(need: Need) -> str:
+    """What is said of a table that does not meet a need."""
+    return _NEEDS[need][1]

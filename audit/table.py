@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 from audit.mapping import Mapping
 from topologies.errors import InputError, NotFoundError, Problem
 
-BLOCK_BYTES = 16 << 20  # types of columns are taken from the first block
-
 
 @dataclass(frozen=True, slots=True)
 class TableColumns:
@@ -66,25 +64,14 @@ def _is_parquet(path: Path) -> bool:
 
 def _read_csv(path: Path, mapping: Mapping) -> pa.Table:
     read = pacsv.ReadOptions(
-        block_size=BLOCK_BYTES,
         encoding=mapping.encoding,
         column_names=list(mapping.header) or None,
     )
     parse = pacsv.ParseOptions(delimiter=mapping.delimiter)
     nulls = ["", *mapping.missing]
-    try:
-        return pacsv.read_csv(
-            path, read, parse, pacsv.ConvertOptions(null_values=nulls, strings_can_be_null=True)
-        )
-    except pa.ArrowInvalid as error:
-        if "conversion error" not in str(error):
-            raise
-    # A number that turns into text after the first block: read text, and see column by column.
-    names = pacsv.open_csv(path, read, parse).schema.names
-    text = pacsv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), null_values=nulls, strings_can_be_null=True
+    return pacsv.read_csv(
+        path, read, parse, pacsv.ConvertOptions(null_values=nulls, strings_can_be_null=True)
     )
-    return pacsv.read_csv(path, read, parse, text)
 
 
 def _distinct(names: list[str]) -> list[str]:

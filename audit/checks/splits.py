@@ -154,8 +154,9 @@ NEARLY_ALL: Final = 0.9
 def scaled_together(data: AuditData, allowed: Threshold) -> Finding:
     """A feature that is standardised over both splits, and not over one, was fitted on both.
 
-    So were features that fill 0 to 1 to the ends, if nearly all do; shares do by nature. Our flow tables hold what was
-    measured, and only the training part reaches the fit of a model's preprocessing.
+    So were features that fill 0 to 1 to the ends, if nearly all do; shares do by nature.
+    Our flow tables hold what was measured, and only the training part reaches the fit of a model's
+    preprocessing.
     """
     standard, filled, judged = [], [], 0
     for field in data.features:

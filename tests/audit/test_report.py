@@ -32,7 +32,7 @@ def audited(tmp_path_factory) -> Audited:
             row |= {"c2s_packets": 1, "s2c_packets": 1, "c2s_ip_bytes": 60, "s2c_ip_bytes": 40}
     folder = dataset.write()
     steps = []
-    report = audit_dataset(folder, progress=lambda what, done, total: steps.append((what, total)))
+    report = audit_dataset(folder, progress=lambda what, _, total: steps.append((what, total)))
     assert steps == [(f"check {id_}", len(all_checks())) for id_ in all_checks()]
     written = json.loads((folder / "audit.json").read_text())
     return Audited(folder, report, (folder / "card.md").read_text(), written)
