@@ -1,83 +1,94 @@
-"""A dataset as the checks see it: its summary, its labels, its splits, and columns on demand."""
+"""A labelled table of flows as the checks see it, whether we made it or somebody else did."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
-from urllib.parse import quote
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tagger import AMBIGUOUS, UNLABELLED, DatasetSummary, load_summary, verify
-from topologies.errors import InputError, Problem
+from audit.hashing import Hashed, hash_rows
+from audit.sample import Sample, draw
+from audit.scores import split_f1
+from tagger import AMBIGUOUS, UNLABELLED, DatasetSummary
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Objects = npt.NDArray[np.object_]
 
-MODEL_ROLES: Final = (b"feature", b"sequence")
+Context = Literal[
+    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
+]  # fmt: skip
+CONTEXTS: Final[tuple[Context, ...]] = (
+    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+class Columns(Protocol):
+    """Where the columns of a table are read from."""
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all rows."""
+
+
+@dataclass(frozen=True)
 class AuditData:
-    """The rows of all runs, one after the other, in the order of the labels table.
+    """All rows, one after the other; every array has one entry per row.
 
-    ``labels`` and ``splits`` are the dataset's tables; ``train`` and ``test`` mark the rows that a
-    model learns from and is judged on: those with a single label.
+    ``label`` is as it is written, also where it says that there is none; ``train`` and ``test``
+    mark the rows that a model learns from and is judged on: those with a single label.
+    ``context`` says of each row where it is from, as far as that is known. ``lineage`` is how a
+    dataset of ours was made; a foreign table has none. ``means`` finds a foreign column by our
+    name for it.
     """
 
-    folder: Path
-    summary: DatasetSummary
-    labels: pa.Table
-    splits: pa.Table
-    label: npt.NDArray[np.object_]
-    train: Bools
-    test: Bools
+    name: str
     fields: tuple[pa.Field, ...]
-
-    @classmethod
-    def load(cls, dataset_dir: Path) -> Self:
-        """Read a dataset; raises `InputError` when its files are not those it was written with."""
-        summary = load_summary(dataset_dir)
-        problems = verify(dataset_dir)
-        if problems:
-            raise InputError(problems)
-        labels = pq.read_table(dataset_dir / "labels.parquet")
-        splits = pq.read_table(dataset_dir / "splits.parquet")
-        label = np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object)
-        decided = (label != UNLABELLED) & (label != AMBIGUOUS)
-        split = np.asarray(splits["split"].to_numpy(zero_copy_only=False), dtype=object)
-        schemas = [pq.read_schema(path) for path in _files(dataset_dir, summary)]
-        data = cls(
-            folder=dataset_dir,
-            summary=summary,
-            labels=labels,
-            splits=splits,
-            label=label,
-            train=decided & (split == "train"),
-            test=decided & (split == "test"),
-            fields=tuple(schemas[0]) if schemas else (),
-        )
-        ids = data.column("flow_id")
-        if not (ids.equals(labels["flow_id"]) and ids.equals(splits["flow_id"])):
-            raise InputError(
-                Problem(
-                    str(dataset_dir),
-                    "flow_id",
-                    "the same flows in the same order in flows, labels and splits",
-                    "different ones",
-                    "write the dataset again",
-                )
-            )
-        return data
+    label: Objects
+    split: Objects
+    columns: Columns
+    context: Mapping[Context, pa.ChunkedArray]
+    lineage: DatasetSummary | None = None
+    vocabulary: frozenset[str] | None = None
+    benign: frozenset[str] | None = None
+    means: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
+    def summary(self) -> DatasetSummary:
+        """How a dataset of ours was made; for checks that say they need it."""
+        if self.lineage is None:
+            raise AssertionError("a check that needs the lineage has to say so")
+        return self.lineage
+
+    @cached_property
     def labelled(self) -> Bools:
-        """Rows with a single label."""
-        return self.train | self.test
+        """Rows with a single label, whatever their split."""
+        return ~np.isin(self.label, [UNLABELLED, AMBIGUOUS])
+
+    @cached_property
+    def train(self) -> Bools:
+        """Rows that a model learns from; all that are labelled, where no split is known."""
+        if not self.split_known:
+            return self.labelled
+        known: Bools = self.split == "train"
+        return np.asarray(self.labelled & known, dtype=np.bool_)
+
+    @cached_property
+    def test(self) -> Bools:
+        """Rows that a model is judged on."""
+        return np.asarray(self.labelled & (self.split == "test"), dtype=np.bool_)
+
+    @cached_property
+    def split_known(self) -> bool:
+        """Whether the table says which rows are for training and which for judging."""
+        return bool((self.split != "").any())
 
     @property
     def features(self) -> tuple[pa.Field, ...]:
@@ -89,28 +100,58 @@ class AuditData:
         """Columns that may reach a model as packet sequences."""
         return tuple(f for f in self.fields if role(f) == b"sequence")
 
+    def find(self, name: str) -> str | None:
+        """What this table calls a column of ours; None where it has none."""
+        there = {one.name for one in self.fields}
+        return name if name in there else self.means.get(name)
+
     def has(self, *names: str) -> bool:
-        """Whether the flow table has these columns."""
-        return set(names) <= {field.name for field in self.fields}
+        """Whether the table has these columns of ours."""
+        return all(self.find(name) for name in names)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column of all runs."""
-        return pa.chunked_array(
-            [
-                chunk
-                for path in _files(self.folder, self.summary)
-                for chunk in _read(path, name).chunks
-            ],
-            type=next(field.type for field in self.fields if field.name == name),
-        )
+        """One column of all rows, by our name or its own."""
+        return self.columns.column(self.find(name) or name)
 
     def values(self, name: str) -> Floats:
-        """A numeric column as float64, NaN where it is null; sequences get shape [rows, length]."""
+        """A column as float64, NaN where it is null; sequences get shape [rows, length].
+
+        Text becomes numbers by frequency: 0 is the most frequent one.
+        """
         column = self.column(name).combine_chunks()
+        if is_text(column.type):
+            return _numbered(column)
         if pa.types.is_fixed_size_list(column.type):
             flat = column.flatten().to_numpy(zero_copy_only=False)
             return np.asarray(flat, dtype=np.float64).reshape(len(column), -1)
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+    def codes(self, what: Context) -> tuple[Ints, tuple[str, ...]]:
+        """A context as numbers and their names; -1 where it is not known for a row."""
+        encoded = self.context[what].combine_chunks().dictionary_encode()
+        numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return np.asarray(numbers, dtype=np.int64), tuple(map(str, encoded.dictionary.to_pylist()))
+
+    def malicious(self, label: Objects) -> Bools | None:
+        """Which labels are of malicious traffic; None where that is not known."""
+        if self.benign is None:
+            return None
+        return ~np.isin(label, sorted(self.benign))
+
+    @cached_property
+    def sample(self) -> Sample:
+        """A bounded, stratified sample of the labelled rows, for checks that train models."""
+        return draw(self)
+
+    @cached_property
+    def hashed(self) -> Hashed:
+        """Hashes of all rows, for checks that look for equal and nearly equal ones."""
+        return hash_rows(self)
+
+    @cached_property
+    def full_f1(self) -> float:
+        """Macro-F1 of the full model on the sample's rows to judge on."""
+        return split_f1(self.sample)
 
 
 def role(field: pa.Field) -> bytes:
@@ -118,13 +159,23 @@ def role(field: pa.Field) -> bytes:
     return bytes((field.metadata or {}).get(b"role", b""))
 
 
-def _files(folder: Path, summary: DatasetSummary) -> list[Path]:
-    return [
-        folder / "flows" / f"run_id={quote(run.run_id, safe='')}" / "part-0.parquet"
-        for run in summary.runs
-    ]
+def group(field: pa.Field) -> str:
+    """The group of features that a column is in."""
+    return bytes((field.metadata or {}).get(b"group", b"")).decode() or "others"
 
 
-def _read(path: Path, name: str) -> pa.ChunkedArray:
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=[name])[name]
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _numbered(column: pa.Array) -> Floats:
+    encoded = column.dictionary_encode()
+    indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.float64)
+    known = ~np.isnan(indices)
+    counts = np.bincount(indices[known].astype(np.int64), minlength=len(encoded.dictionary))
+    rank = np.empty(len(counts), dtype=np.float64)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    numbers = np.full(len(indices), np.nan)
+    numbers[known] = rank[indices[known].astype(np.int64)]
+    return numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from audit.card import write_card
 from audit.checks import all_checks
 from audit.data import AuditData
+from audit.dataset import load_dataset
+from audit.foreign import ForeignTable, load_foreign
 from audit.result import THRESHOLDS, Check, CheckResult, load_thresholds
 from tagger.summary import SUMMARY
 from topologies.errors import GateError, InputError, Problem
@@ -30,10 +33,14 @@ class AuditReport(BaseModel):
     format: Literal["gsta-audit"] = "gsta-audit"
     format_version: Literal[1] = 1
     dataset: str
-    dataset_sha256: str = Field(description="of dataset.json, which holds the other digests")
+    dataset_sha256: str = Field(
+        description="of dataset.json, which holds the other digests; of a foreign table, of the "
+        "digests of its files, one a line"
+    )
     released: bool = Field(description="no blocking check failed without being accepted")
     checks: tuple[CheckResult, ...]
     files: dict[str, str] = Field({}, description="SHA-256 of the card's files")
+    notes: tuple[str, ...] = Field((), description="how a foreign table was read")
 
     @property
     def blocking(self) -> tuple[CheckResult, ...]:
@@ -84,29 +91,79 @@ def audit_dataset(
         It is no dataset or a damaged one; a check to accept does not exist or has no reason; the
         thresholds have faults.
     """
-    checks = all_checks()
-    reasons = dict(accept or {})
-    _check_reasons(reasons, checks)
-    limits = load_thresholds(thresholds or THRESHOLDS, known=checks)
-    data = AuditData.load(dataset_dir)
-    results = []
-    for done, (id_, one) in enumerate(checks.items()):
-        if progress is not None:
-            progress(f"check {id_}", done, len(checks))
-        result = one(data, limits)
-        if result.verdict == "fail" and id_ in reasons:
-            result = result.model_copy(update={"accepted": reasons[id_]})
-        results.append(result)
+    judge = _Judge(accept, thresholds, progress)
+    data = load_dataset(dataset_dir)
+    results = judge(data)
     released = not any(result.blocks for result in results)
     report = AuditReport(
-        dataset=data.summary.name,
+        dataset=data.name,
         dataset_sha256=sha256_file(dataset_dir / SUMMARY),
         released=released,
-        checks=tuple(results),
+        checks=results,
         files=write_card(dataset_dir, data, results, released=released),
     )
     write_json(dataset_dir / AUDIT, report.model_dump(mode="json"))  # last: it seals the card
     return report
+
+
+def audit_table(
+    source: ForeignTable,
+    *,
+    accept: Mapping[str, str] | None = None,
+    thresholds: Path | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit flows that somebody else made and labelled; writes nothing.
+
+    Checks that need to know how the flows were made say that they do not apply.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        As `load_foreign`; a check to accept does not exist or has no reason; the thresholds have
+        faults.
+    """
+    judge = _Judge(accept, thresholds, progress)
+    if progress is not None:
+        progress("reading", 0, len(judge.checks))
+    foreign = load_foreign(source)
+    results = judge(foreign.data)
+    digests = [sha256_file(path) for path in source.files]
+    return AuditReport(
+        dataset=foreign.data.name,
+        dataset_sha256=sha256("\n".join(digests).encode()).hexdigest(),
+        released=not any(result.blocks for result in results),
+        checks=results,
+        notes=foreign.notes,
+    )
+
+
+class _Judge:
+    """Every check with its threshold, and the failures that are lived with."""
+
+    def __init__(
+        self,
+        accept: Mapping[str, str] | None,
+        thresholds: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        self.checks = all_checks()
+        self._reasons = dict(accept or {})
+        _check_reasons(self._reasons, self.checks)
+        self._limits = load_thresholds(thresholds or THRESHOLDS, known=self.checks)
+        self._progress = progress
+
+    def __call__(self, data: AuditData) -> tuple[CheckResult, ...]:
+        """Measure and judge."""
+        results = []
+        for done, (id_, one) in enumerate(self.checks.items()):
+            if self._progress is not None:
+                self._progress(f"check {id_}", done, len(self.checks))
+            result = one(data, self._limits)
+            if result.verdict == "fail" and id_ in self._reasons:
+                result = result.model_copy(update={"accepted": self._reasons[id_]})
+            results.append(result)
+        return tuple(results)
 
 
 def _check_reasons(reasons: Mapping[str, str], checks: Mapping[str, Check]) -> None:

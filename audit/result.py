@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from audit.data import AuditData
+from audit.needs import Need, missing
 from topologies.document import read_source, validate
 from topologies.errors import InputError
 from topologies.schema import Model
@@ -25,6 +26,12 @@ class Threshold(Model):
 
     severity: Severity
     limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    also: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict, description="further limits of this check, by name"
+    )
+    allow: dict[str, str] = Field(
+        default_factory=dict, description="features that may fail, each with the reason why"
+    )
     why: str = Field("", description="why severity or limit are not the final ones")
 
 
@@ -71,12 +78,14 @@ class Check:
     id: str
     title: str
     remedy: str
-    measure: Callable[[AuditData, float], Finding]
+    measure: Callable[[AuditData, Threshold], Finding]
+    needs: tuple[Need, ...] = ()
 
     def __call__(self, data: AuditData, thresholds: Mapping[str, Threshold]) -> CheckResult:
         """Measure and judge."""
         threshold = thresholds[self.id]
-        finding = self.measure(data, threshold.limit)
+        lacking = missing(data, self.needs)
+        finding = nothing_to_measure(lacking) if lacking else self.measure(data, threshold)
         return CheckResult(
             id=self.id,
             severity=threshold.severity,
@@ -94,14 +103,23 @@ def check(
     title: str,
     *,
     remedy: str,
-) -> Callable[[Callable[[AuditData, float], Finding]], Check]:
-    """Make a function that measures a dataset against a limit the check ``id``."""
-    return lambda measure: Check(id, title, remedy, measure)
+    needs: tuple[Need, ...] = (),
+) -> Callable[[Callable[[AuditData, Threshold], Finding]], Check]:
+    """Make a function that measures a table against its threshold the check ``id``.
+
+    It is called only where the table has what it needs.
+    """
+    return lambda measure: Check(id, title, remedy, measure, needs)
 
 
 def at_most(value: float, limit: float, *evidence: str) -> Finding:
     """A finding that fails above the limit."""
     return Finding("pass" if value <= limit else "fail", value, evidence)
+
+
+def at_least(value: float, limit: float, *evidence: str) -> Finding:
+    """A finding that fails below the limit."""
+    return Finding("pass" if value >= limit else "fail", value, evidence)
 
 
 def nothing_to_measure(why: str) -> Finding:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from audit.data import AuditData
-from audit.result import Finding, at_most, check, nothing_to_measure
+from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 
 
 @check(
     "A1",
     "packets dropped by the kernel or an interface while capturing",
     remedy="run again with less load on the machine, or fewer users at once",
+    needs=("lineage",),
 )
-def dropped_packets(data: AuditData, limit: float) -> Finding:
+def dropped_packets(data: AuditData, allowed: Threshold) -> Finding:
     """Sum the counters that tcpdump read back from the kernel."""
     captures = [(run.run_id, capture) for run in data.summary.runs for capture in run.captures]
     if not captures:
@@ -23,7 +24,7 @@ def dropped_packets(data: AuditData, limit: float) -> Finding:
     received = sum(capture.received for _, capture in captures)
     return at_most(
         sum(drops.values()),
-        limit,
+        allowed.limit,
         f"{received} packets received in {len(captures)} captures",
         *(f"{where}: {count} dropped" for where, count in drops.items() if count),
     )

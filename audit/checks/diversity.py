@@ -7,38 +7,120 @@ from typing import Final
 
 import numpy as np
 
-from audit.data import AuditData
-from audit.result import Finding, at_most, check, nothing_to_measure
+from audit.data import AuditData, Objects, is_text
+from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
 SIZES: Final = ("c2s_packets", "s2c_packets", "c2s_ip_bytes", "s2c_ip_bytes")
+ANSWERED, SILENT = 0.5, 0.1  # share of flows with an answer, before a server stops and after
+FEWEST: Final = 40  # flows, to see a server stop
+
+
+@check(
+    "F1",
+    "smallest share of a class that is left when nearly equal flows count once",
+    remedy="vary the parameters of the class named in the spec: more variants, targets and sizes",
+    needs=("labelled", "features"),
+)
+def effective_size(data: AuditData, allowed: Threshold) -> Finding:
+    """Flows are nearly equal when their features besides those of time agree to two digits."""
+    label, near = data.label[data.labelled], data.hashed.near[data.labelled]
+    shares = {}
+    for name, size in Counter(label.tolist()).items():
+        shares[name] = (len(np.unique(near[label == name])) / size, size)
+    said = (
+        f"{name}: {share * size:.0f} different of {size} ({100 * share:.1f} %)"
+        for name, (share, size) in sorted(shares.items(), key=lambda item: item[1])
+    )
+    return at_least(min(share for share, _ in shares.values()), allowed.limit, *said)
+
+
+@check(
+    "F2",
+    "largest share of a class that one command of the launcher made",
+    remedy="give the class five variants or more in the spec, and shorter sessions of each",
+    needs=("labelled", "commands"),
+)
+def one_command(data: AuditData, allowed: Threshold) -> Finding:
+    """Count the flows of each class by the command that made them."""
+    codes, names = data.codes("command")
+    known = data.labelled & (codes >= 0)
+    if not known.any():
+        return nothing_to_measure("no labelled flow has a command")
+    label = data.label[known]
+    sizes = Counter(label.tolist())
+    most = _most_frequent(label, codes[known])
+    kinds = Counter(name for name, _ in set(zip(label.tolist(), codes[known], strict=True)))
+    shares = {name: count / sizes[name] for name, (count, _) in most.items()}
+    return at_most(
+        max(shares.values()),
+        allowed.limit,
+        *(
+            f"{name}: {100 * shares[name]:.1f} % by {names[most[name][1]]}, "
+            f"{kinds[name]} commands in all"
+            for name in sorted(shares, key=lambda name: -shares[name])
+        ),
+    )
 
 
 @check(
     "F6",
     "largest share of a class that has one and the same number of packets and bytes",
     remedy="look at the class named: a server that stopped answering, or one command for all users",
+    needs=("labelled",),
 )
-def collapsed_classes(data: AuditData, limit: float) -> Finding:
-    """Count packets and IP bytes of both directions together."""
-    if not data.has(*SIZES) or not data.labelled.any():
-        return nothing_to_measure("no packet and byte counts, or no labelled flows")
-    columns = {name: data.values(name) for name in SIZES}
+def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
+    """Count packets and IP bytes of both directions together; look for servers that fell silent."""
+    names = [name for name in SIZES if data.has(name)]
+    if not {"c2s_packets", "c2s_ip_bytes"} <= set(names):
+        return nothing_to_measure("no packet and byte counts")
+    columns = {name: data.values(name) for name in names}
     pair = np.stack(
         [
-            columns["c2s_packets"] + columns["s2c_packets"],
-            columns["c2s_ip_bytes"] + columns["s2c_ip_bytes"],
+            sum((columns[name] for name in names if "packets" in name), np.zeros(len(data.label))),
+            sum((columns[name] for name in names if "bytes" in name), np.zeros(len(data.label))),
         ]
     )[:, data.labelled]
     distinct, code = np.unique(pair, axis=1, return_inverse=True)
     label = data.label[data.labelled]
     sizes = Counter(label.tolist())
-    most: dict[str, tuple[int, int]] = {}
-    for (name, number), count in Counter(zip(label, code.tolist(), strict=True)).items():
-        most[name] = max(most.get(name, (0, 0)), (count, number))
+    most = _most_frequent(label, code)
     shares = {name: count / sizes[name] for name, (count, _) in most.items()}
     evidence = [
         f"{name}: {100 * shares[name]:.1f} % have {distinct[0, number]:.0f} packets and "
         f"{distinct[1, number]:.0f} bytes"
         for name, (_, number) in sorted(most.items(), key=lambda item: -shares[item[0]])
     ]
-    return at_most(max(shares.values()), limit, *evidence)
+    silent = _fell_silent(data, columns)
+    value = max(shares.values())
+    failed = value > allowed.limit or silent
+    return Finding("fail" if failed else "pass", value, (*silent, *evidence))
+
+
+def _most_frequent(label: Objects, codes: np.ndarray) -> dict[str, tuple[int, int]]:
+    """Of each class how often its most frequent code occurs, and the code."""
+    most: dict[str, tuple[int, int]] = {}
+    for (name, code), count in Counter(zip(label.tolist(), codes.tolist(), strict=True)).items():
+        most[name] = max(most.get(name, (0, 0)), (count, code))
+    return most
+
+
+def _fell_silent(data: AuditData, columns: dict[str, np.ndarray]) -> list[str]:
+    """Classes of a run whose flows were answered at first and not towards the end."""
+    if "s2c_packets" not in columns or not data.has("first_ns") or "run" not in data.context:
+        return []
+    if is_text(data.column("first_ns").type):
+        return []
+    runs, names = data.codes("run")
+    begin = data.values("first_ns")
+    found = []
+    for name in sorted(set(data.label[data.labelled].tolist())):
+        of_class = data.label == name
+        for code in np.unique(runs[of_class & (runs >= 0)]):
+            rows = np.flatnonzero(of_class & (runs == code))
+            if len(rows) < FEWEST:
+                continue
+            answered = columns["s2c_packets"][rows[np.argsort(begin[rows], kind="stable")]] > 0
+            early, late = answered[: len(rows) // 2], answered[-(len(rows) // 4) :]
+            if early.mean() >= ANSWERED and late.mean() <= SILENT:
+                found.append(f"{name}: hardly answered any more towards the end of {names[code]}")
+    return found

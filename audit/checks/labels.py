@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from typing import Final
 
 import numpy as np
 
 from audit.data import AuditData
-from audit.result import Finding, at_most, check, nothing_to_measure
+from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 from tagger import AMBIGUOUS, UNLABELLED
 from tagger.agreement import Z_95
+
+OVER_TLS: Final = frozenset(
+    ("http", "ftp", "imap", "pop3", "smtp", "ldap", "mqtt", "amqp", "irc", "sip", "coap", "ws")
+)
+"""Protocols whose name with an s is no plural."""
 
 
 @check(
@@ -21,9 +27,11 @@ from tagger.agreement import Z_95
         "look into the disagreements in dataset.json and mend the rules; "
         "if there are none, make longer runs: few flows prove little"
     ),
+    needs=("lineage",),
 )
-def label_accuracy(data: AuditData, limit: float) -> Finding:
+def label_accuracy(data: AuditData, allowed: Threshold) -> Finding:
     """Judge the Wilson interval over all classes; each class is in the evidence."""
+    limit = allowed.limit
     quality = data.summary.quality
     if not quality.overall.checked:
         return nothing_to_measure(f"label accuracy cannot be measured: {quality.note}")
@@ -59,39 +67,92 @@ def label_accuracy(data: AuditData, limit: float) -> Finding:
         "see the reasons in labels.parquet: add rules for unlabelled flows; for ambiguous ones "
         "give overlapping activities services or hosts of their own"
     ),
+    needs=("flows",),
 )
-def undecided_flows(data: AuditData, limit: float) -> Finding:
-    """Count what no rule, or more than one, explains."""
-    if not len(data.label):
-        return nothing_to_measure("no flows")
-    undecided = np.isin(data.label, [UNLABELLED, AMBIGUOUS])
-    reasons = Counter(data.labels["reason"].filter(undecided).to_pylist())
+def undecided_flows(data: AuditData, allowed: Threshold) -> Finding:
+    """Count what no rule, or more than one, explains, and rows whose label says that it is none."""
+    undecided = ~data.labelled
+    counts = Counter(data.label[undecided].tolist())
+    reasons: Counter[str] = Counter()
+    if "reason" in data.context:
+        reasons.update(data.context["reason"].filter(undecided).to_pylist())
     return at_most(
         float(undecided.mean()),
-        limit,
-        f"{data.summary.unlabelled} unlabelled and {data.summary.ambiguous} ambiguous "
+        allowed.limit,
+        f"{counts[UNLABELLED]} unlabelled and {counts[AMBIGUOUS]} ambiguous "
         f"of {len(data.label)} flows",
         *(f"{count} times: {reason}" for reason, count in reasons.most_common(5)),
     )
 
 
 @check(
+    "C5",
+    "share of flows that look exactly like flows of another label",
+    remedy=(
+        "see whether the classes named differ in what is measured at all: give them another "
+        "service, more packets or longer sessions, or make one class of them"
+    ),
+    needs=("labelled", "features"),
+)
+def conflicting_twins(data: AuditData, allowed: Threshold) -> Finding:
+    """Group rows whose features and packets are all equal; a model must be wrong on some."""
+    label = data.label[data.labelled].astype(str)
+    names, codes = np.unique(label, return_inverse=True)
+    _, look = np.unique(data.hashed.exact[data.labelled], return_inverse=True)
+    pairs = np.unique(np.stack([look, codes]), axis=1)
+    labels_of = np.bincount(pairs[0])
+    torn = labels_of[look] > 1
+    among: dict[int, list[str]] = {}
+    for one, code in pairs[:, labels_of[pairs[0]] > 1].T:
+        among.setdefault(int(one), []).append(str(names[code]))
+    rows = np.bincount(look)
+    together: Counter[str] = Counter()
+    for one, said in among.items():
+        together[", ".join(said)] += int(rows[one])
+    return at_most(
+        float(torn.mean()),
+        allowed.limit,
+        f"{int(torn.sum())} of {len(label)} flows",
+        *(f"{count} flows look alike in {said}" for said, count in together.most_common(5)),
+    )
+
+
+@check(
     "C6",
     "labels outside the vocabulary, or two spellings of one label",
-    remedy="write each label in one way, as the rule file lists it",
+    remedy="write each label in one way, as the rule file or the mapping lists it",
 )
-def closed_vocabulary(data: AuditData, limit: float) -> Finding:
-    """Compare the labels used with the rule file's, letter by letter."""
+def closed_vocabulary(data: AuditData, allowed: Threshold) -> Finding:
+    """Compare labels letter by letter with the vocabulary, and with each other for case, blanks,
+    punctuation and plural.
+    """
     used = Counter(data.label.tolist())
-    known = {*data.summary.vocabulary, UNLABELLED, AMBIGUOUS}
+    own = {UNLABELLED, AMBIGUOUS}
+    known = set(used) | own if data.vocabulary is None else data.vocabulary | own
     strangers = sorted(set(used) - known)
-    spellings: dict[str, list[str]] = {}
-    for name in sorted(known | set(used)):
-        spellings.setdefault(re.sub(r"[\W_]+", "", name.casefold()), []).append(name)
-    twice = [names for names in spellings.values() if len(names) > 1]
+    twice = _spellings({*known, *used})
+    blank = [] if data.vocabulary else [name for name in used if name != name.strip()]
     return at_most(
-        len(strangers) + len(twice),
-        limit,
+        len(strangers) + len(twice) + len(blank),
+        allowed.limit,
         *(f"'{name}' is not in the vocabulary ({used[name]} flows)" for name in strangers),
-        *(f"one label in several spellings: {', '.join(map(repr, names))}" for names in twice),
+        *(
+            "one label in several spellings: "
+            + ", ".join(f"'{name}' ({used[name]} flows)" for name in names)
+            for names in twice
+        ),
+        *(f"'{name}' has blanks around it ({used[name]} flows)" for name in sorted(blank)),
     )
+
+
+def _spellings(names: set[str]) -> list[list[str]]:
+    """Labels that are the same word."""
+    plain = {name: re.sub(r"[\W_]+", "", name.casefold()) for name in names}
+    words = set(plain.values())
+    alike: dict[str, list[str]] = {}
+    for name in sorted(names):
+        word = plain[name]
+        one = word.removesuffix("s")
+        plural = one in words and word != one and one not in OVER_TLS
+        alike.setdefault(one if plural else word, []).append(name)
+    return [same for same in alike.values() if len(same) > 1]

@@ -3,89 +3,177 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
-from audit.data import AuditData, Floats
-from audit.result import Finding, at_most, check, nothing_to_measure
+from audit.data import AuditData, Bools
+from audit.hashing import Hashes
+from audit.result import Finding, Threshold, check, nothing_to_measure
+from audit.scores import random_f1
 
-Hashes = npt.NDArray[np.uint64]
+END_POINTS: Final = (
+    "network", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "first_ns", "last_ns"
+)  # fmt: skip
 
 
 @check(
     "E1",
     "share of test flows with an exact twin (all features and packets) in the training split",
     remedy="vary the parameters of the classes named: sizes, targets, pauses",
+    needs=("labelled", "features"),
 )
-def twins_across_splits(data: AuditData, limit: float) -> Finding:
-    """Compare hashes of everything in a row that a model may see."""
-    if not (data.train.any() and data.test.any() and (data.features or data.sequences)):
-        return nothing_to_measure("no labelled flows in one of the splits, or no features")
-    hashes = _row_hashes(data)
-    twin = data.test & np.isin(hashes, np.unique(hashes[data.train]))
+def twins_across_splits(data: AuditData, allowed: Threshold) -> Finding:
+    """Compare hashes of everything in a row that a model may see; of near twins, its sizes, counts
+    and flags to two digits. Without a split, tell how many flows have a twin at all.
+    """
+    if not data.split_known:
+        return _twins_anywhere(data)
+    if not (data.train.any() and data.test.any()):
+        return nothing_to_measure("no labelled flows in one of the splits")
+    twin, near = (_twins(data, of) for of in (data.hashed.exact, data.hashed.near))
+    tests = int(data.test.sum())
     sizes, found = Counter(data.label[data.test].tolist()), Counter(data.label[twin].tolist())
-    return at_most(
-        float(twin.sum() / data.test.sum()),
-        limit,
-        f"{int(twin.sum())} of {int(data.test.sum())} test flows",
-        *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
+    close = Counter(data.label[near].tolist())
+    value, nearly = float(twin.sum() / tests), float(near.sum() / tests)
+    failed = value > allowed.limit or nearly > allowed.also["near"]
+    return Finding(
+        "fail" if failed else "pass",
+        value,
+        (
+            f"{int(twin.sum())} of {tests} test flows",
+            *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
+            (
+                f"near twins: {int(near.sum())} of {tests} ({100 * nearly:.1f} % against "
+                f"{100 * allowed.also['near']:g} %)"
+            ),
+            *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
+        ),
     )
 
 
-def _row_hashes(data: AuditData) -> Hashes:
-    """A 64-bit hash of everything in a row that a model may see."""
-    hashes = np.full(len(data.label), 0x9E3779B97F4A7C15, dtype=np.uint64)
-    for field in (*data.features, *data.sequences):
-        values = data.values(field.name)
-        for column in values.reshape(len(values), -1).T:
-            hashes = _mixed(hashes, column)
-    return hashes
+def _twins(data: AuditData, hashes: Hashes) -> Bools:
+    """Test flows that look like a training flow."""
+    return np.asarray(data.test & np.isin(hashes, np.unique(hashes[data.train])), dtype=np.bool_)
 
 
-def _mixed(hashes: Hashes, column: Floats) -> Hashes:
-    # The finaliser of splitmix64; + 0.0 makes one zero of two, and one NaN stands for all.
-    bits = np.where(np.isnan(column), np.nan, column + 0.0).view(np.uint64)
-    mixed = (hashes ^ bits) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _twins_anywhere(data: AuditData) -> Finding:
+    label = data.label[data.labelled]
+    _, number, counts = np.unique(
+        data.hashed.exact[data.labelled], return_inverse=True, return_counts=True
+    )
+    twin = counts[number] > 1
+    sizes, found = Counter(label.tolist()), Counter(label[twin].tolist())
+    return Finding(
+        "info",
+        float(twin.mean()),
+        (
+            (
+                f"no split is recorded; {int(twin.sum())} of {len(label)} flows have a twin "
+                "somewhere, and a random split puts it on the other side"
+            ),
+            *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
+        ),
+    )
 
 
 @check(
     "E2",
     "runs on both sides of the split, and flows that are in the dataset twice",
     remedy="give every run to one split only, and meter each run once",
+    needs=("flows", "splits"),
 )
-def splits_by_run(data: AuditData, limit: float) -> Finding:
-    """Look for runs and for single flows on both sides."""
-    if not len(data.label):
-        return nothing_to_measure("no flows")
-    sides = data.splits.group_by(["run_id", "split"]).aggregate([]).to_pylist()
-    runs = Counter(side["run_id"] for side in sides)
-    both = [run for run, count in runs.items() if count > 1]
+def splits_by_run(data: AuditData, allowed: Threshold) -> Finding:
+    """Look for runs and for single flows on both sides; measure what a random split would feign."""
+    both, moved = _torn_runs(data)
     copies = _copies(data)
-    planned = {run.run_id: run.split for run in data.summary.runs}
-    moved = [s["run_id"] for s in sides if planned.get(s["run_id"]) != s["split"]]
-    shares = Counter(data.splits["split"].to_pylist())
-    return at_most(
-        len(set(both) | set(moved)) + copies,
-        limit,
-        ", ".join(f"{count} flows in {split}" for split, count in sorted(shares.items())),
-        *(f"run {run} is in both splits" for run in both),
-        *(f"run {run} has flows in a split it was not given to" for run in moved),
-        *([f"{copies} flows are copies of another (end points and times)"] if copies else []),
+    shares = Counter(data.split[data.split != ""].tolist())
+    value = len(set(both) | set(moved)) + copies
+    return Finding(
+        "pass" if value <= allowed.limit else "fail",
+        value,
+        (
+            ", ".join(f"{count} flows in {split}" for split, count in sorted(shares.items())),
+            *(f"run {run} is in both splits" for run in both),
+            *(f"run {run} has flows in a split it was not given to" for run in moved),
+            *([f"{copies} flows are copies of another (end points and times)"] if copies else []),
+            *_optimism(data),
+        ),
     )
 
 
+def _torn_runs(data: AuditData) -> tuple[list[str], list[str]]:
+    """Runs in several splits, and runs in another split than the dataset says."""
+    if "run" not in data.context:
+        return [], []
+    codes, names = data.codes("run")
+    known = data.split != ""
+    pairs = set(zip(codes[known].tolist(), data.split[known].tolist(), strict=True))
+    sides = [(names[code], split) for code, split in sorted(pairs) if code >= 0]
+    both = [run for run, count in Counter(run for run, _ in sides).items() if count > 1]
+    if data.lineage is None:
+        return both, []
+    planned = {run.run_id: run.split for run in data.lineage.runs}
+    return both, [run for run, split in sides if planned.get(run) != split]
+
+
+def _optimism(data: AuditData) -> list[str]:
+    if not data.sample.learnable:
+        return []
+    random = random_f1(data.sample)
+    return [
+        (
+            f"optimism gap {random - data.full_f1:+.3f}: macro-F1 {random:.3f} by a random split, "
+            f"{data.full_f1:.3f} by the table's own"
+        )
+    ]
+
+
 def _copies(data: AuditData) -> int:
-    """Rows that repeat end points, network and times of another, whatever their id."""
-    names = ["network", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "first_ns",
-             "last_ns"]  # fmt: skip
-    if not data.has(*names):
+    """Rows that repeat end points, network and both times of another, whatever their id."""
+    names = [name for name in END_POINTS if data.has(name)]
+    if not {"src_ip", "dst_ip", "src_port", "first_ns", "last_ns"} <= set(names):
         return 0
-    table = data.splits.select(["flow_id"])
-    for name in names:
-        table = table.append_column(name, data.column(name))
+    table = pa.table([data.column(name) for name in names], names=names)
     distinct: int = table.group_by(names).aggregate([]).num_rows
     return len(data.label) - distinct
+
+
+MANY: Final = 20  # different values, below which a feature is a flag or a share by nature
+LEVEL: Final = 1e-3
+NEARLY_ALL: Final = 0.9
+
+
+@check(
+    "E3",
+    "features that were scaled with the test rows: their mean is 0 and their deviation 1 over all",
+    remedy="store the features as they were measured; builder fits its preprocessing on train only",
+    needs=("features", "splits"),
+)
+def scaled_together(data: AuditData, allowed: Threshold) -> Finding:
+    """A feature that is standardised over both splits, and not over one, was fitted on both.
+
+    So were features that fill 0 to 1 to the ends, if nearly all do; shares do by nature.
+    Our flow tables hold what was measured, and only the training part reaches the fit of a model's
+    preprocessing.
+    """
+    standard, filled, judged = [], [], 0
+    for field in data.features:
+        values = data.values(field.name)
+        values = values[np.isfinite(values)]
+        if len(np.unique(values)) <= MANY:
+            continue
+        judged += 1
+        if abs(values.mean()) < LEVEL and abs(values.std() - 1) < LEVEL:
+            standard.append(field.name)
+        elif values.min() == 0 and values.max() == 1:
+            filled.append(field.name)
+    if not judged:
+        return nothing_to_measure("no feature with enough different values")
+    together = standard + (filled if len(filled) >= NEARLY_ALL * judged else [])
+    return Finding(
+        "pass" if len(together) <= allowed.limit else "fail",
+        len(together),
+        tuple(f"{name} was scaled over both splits" for name in together),
+    )

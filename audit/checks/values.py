@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Final
+
 import numpy as np
 
 from audit.data import AuditData
-from audit.result import Finding, at_most, check, nothing_to_measure
+from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
+
+NEARLY: Final = 0.999  # share of rows with one value
 
 
 @check(
     "B4",
     "infinite or missing values among the features",
-    remedy="report it: the flow meter must write NaN, and only that, for what cannot be known",
+    remedy=(
+        "report it: the flow meter must write NaN, and only that, for what cannot be known; in a "
+        "table made elsewhere replace them, and say of each class how many rows that takes"
+    ),
+    needs=("features", "flows"),
 )
-def broken_values(data: AuditData, limit: float) -> Finding:
+def broken_values(data: AuditData, allowed: Threshold) -> Finding:
     """NaN in a whole-flow feature is the meter's word for unknown; in a sequence it is none."""
     fields = (*data.features, *data.sequences)
-    if not fields or not len(data.label):
-        return nothing_to_measure("no features or no flows")
     cells, broken, unknown = 0, {}, {}
     for field in fields:
         nulls = data.column(field.name).null_count
@@ -32,7 +39,40 @@ def broken_values(data: AuditData, limit: float) -> Finding:
     most = sorted(unknown.items(), key=lambda item: -item[1])[:5]
     return at_most(
         sum(broken.values()) / cells,
-        limit,
+        allowed.limit,
         *(f"{name}: {count} infinite or missing" for name, count in broken.items()),
         *(f"{name}: unknown (NaN) in {100 * share:.1f} % of flows" for name, share in most),
+    )
+
+
+@check(
+    "B5",
+    "share of features that are constant, nearly constant or copies of another",
+    remedy="leave them out of the model, or ask whether the lab lacks what would make them vary",
+    needs=("features", "flows"),
+)
+def idle_columns(data: AuditData, allowed: Threshold) -> Finding:
+    """Compare every whole-flow feature with itself and with the others, to the bit."""
+    if not data.features:
+        return nothing_to_measure("no features of whole flows")
+    constant, nearly, copies = [], [], []
+    seen: dict[bytes, str] = {}
+    for field in data.features:
+        values = data.values(field.name)
+        counts = np.unique(values, return_counts=True)[1]
+        if len(counts) == 1:
+            constant.append(field.name)
+            continue
+        if counts.max() >= NEARLY * len(values):
+            nearly.append(field.name)
+        first = seen.setdefault(sha256(values.tobytes()).digest(), field.name)
+        if first != field.name:
+            copies.append(f"{field.name} is {first}")
+    idle = len(constant) + len(nearly) + len(copies)
+    said = {"constant": constant, "nearly constant": nearly, "copies": copies}
+    return at_most(
+        idle / len(data.features),
+        allowed.limit,
+        f"{idle} of {len(data.features)} features",
+        *(f"{what}: {', '.join(names)}" for what, names in said.items() if names),
     )

@@ -28,7 +28,12 @@ KEY = {
     "first_ns": (pa.int64(), "time", "time"),
     "last_ns": (pa.int64(), "time", "time"),
 }
+SHAPES = tuple(f"shape_{number}" for number in range(8))
 FEATURES = {
+    **{
+        name: (pa.float32(), "feature", group)
+        for name, group in zip(SHAPES, ("sizes", "first", "flags", "counts") * 2, strict=True)
+    },
     "c2s_packets": (pa.int64(), "feature", "counts"),
     "s2c_packets": (pa.int64(), "feature", "counts"),
     "c2s_ip_bytes": (pa.int64(), "feature", "sizes"),
@@ -38,6 +43,9 @@ FEATURES = {
 }
 PORTS = {"web": 443, "ssh": 22, "scan": 8080}
 PER_CLASS = 400
+VARIANTS = 6
+"""Of each class; a variant is a pattern of small and large shapes, so that no single one tells."""
+PATTERNS = np.random.default_rng(3).choice([-1.0, 1.0], (len(PORTS), VARIANTS, len(SHAPES)))
 
 
 @dataclass
@@ -63,6 +71,8 @@ class HandmadeDataset:
             ]
 
     def _row(self, rng: np.random.Generator, split: str, number: int, label: str) -> dict[str, Any]:
+        variant = int(rng.integers(VARIANTS))
+        shape = PATTERNS[sorted(PORTS).index(label), variant] + rng.normal(0, 0.2, len(SHAPES))
         first_ns = 1_700_000_000_000_000_000 + int(rng.integers(0, 10**12))
         return {
             "flow_id": f"{split}-{number}",
@@ -78,10 +88,12 @@ class HandmadeDataset:
             "s2c_packets": int(rng.integers(3, 50)),
             "c2s_ip_bytes": int(rng.integers(200, 10**5)),
             "s2c_ip_bytes": int(rng.integers(200, 10**5)),
-            "handshake_rtt_ms": float("nan") if number % 3 else float(rng.random()),
+            "handshake_rtt_ms": float("nan") if rng.random() < 0.6 else float(rng.random()),
             "seq_iat_us": rng.random(4).astype(np.float32).tolist(),
             "label": label,
+            "activity_id": f"{label}-{variant}-{number % 2}",
             "reason": "because",
+            **dict(zip(SHAPES, np.exp(3 + shape).tolist(), strict=True)),
         }
 
     @property

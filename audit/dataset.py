@@ -1,0 +1,110 @@
+"""Reads a dataset directory of ours for the checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audit.data import AuditData, Context
+from tagger import DatasetSummary, load_summary, verify
+from topologies.errors import InputError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The Parquet files of all runs, in the order of the labels table."""
+
+    files: tuple[Path, ...]
+    types: dict[str, pa.DataType]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all runs."""
+        return pa.chunked_array(
+            [chunk for path in self.files for chunk in _read(path, name).chunks],
+            type=self.types[name],
+        )
+
+
+def load_dataset(dataset_dir: Path) -> AuditData:
+    """Read a dataset; raises `InputError` when its files are not those it was written with."""
+    summary = load_summary(dataset_dir)
+    problems = verify(dataset_dir)
+    if problems:
+        raise InputError(problems)
+    labels = pq.read_table(dataset_dir / "labels.parquet")
+    splits = pq.read_table(dataset_dir / "splits.parquet")
+    files = _files(dataset_dir, summary)
+    fields = tuple(pq.read_schema(files[0])) if files else ()
+    parts = _Parts(files, {field.name: field.type for field in fields})
+    ids = parts.column("flow_id")
+    if not (ids.equals(labels["flow_id"]) and ids.equals(splits["flow_id"])):
+        raise InputError(
+            Problem(
+                str(dataset_dir),
+                "flow_id",
+                "the same flows in the same order in flows, labels and splits",
+                "different ones",
+                "write the dataset again",
+            )
+        )
+    return AuditData(
+        name=summary.name,
+        fields=fields,
+        label=np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object),
+        split=np.asarray(splits["split"].to_numpy(zero_copy_only=False), dtype=object),
+        columns=parts,
+        context=_context(parts, labels, splits, summary),
+        lineage=summary,
+        vocabulary=frozenset(summary.vocabulary),
+        benign=frozenset(name for name, one in summary.vocabulary.items() if not one.malicious),
+        folder=dataset_dir,
+    )
+
+
+def _context(
+    parts: _Parts, labels: pa.Table, splits: pa.Table, summary: DatasetSummary
+) -> dict[Context, pa.ChunkedArray]:
+    """Where each row is from; an activity is one command of the launcher."""
+    context: dict[Context, pa.ChunkedArray] = {
+        "run": splits["run_id"],
+        "oracle": labels["oracle"],
+        "reason": labels["reason"],
+        "topology": _by_run(splits, {run.run_id: run.topology for run in summary.runs}),
+    }
+    if "src_ip" in parts.types:
+        context["host"] = parts.column("src_ip")
+    if "activity_id" in labels.column_names and labels["activity_id"].null_count < len(labels):
+        context["command"] = pa.chunked_array(
+            [
+                [
+                    None if one is None else f"{run}/{one}"
+                    for run, one in zip(
+                        splits["run_id"].to_pylist(), labels["activity_id"].to_pylist(), strict=True
+                    )
+                ]
+            ],
+            type=pa.string(),
+        )
+    return context
+
+
+def _by_run(splits: pa.Table, value: dict[str, str]) -> pa.ChunkedArray:
+    said = [value.get(run) for run in splits["run_id"].to_pylist()]
+    return pa.chunked_array([said], type=pa.string())
+
+
+def _files(folder: Path, summary: DatasetSummary) -> tuple[Path, ...]:
+    return tuple(
+        folder / "flows" / f"run_id={quote(run.run_id, safe='')}" / "part-0.parquet"
+        for run in summary.runs
+    )
+
+
+def _read(path: Path, name: str) -> pa.ChunkedArray:
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=[name])[name]
