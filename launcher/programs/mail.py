@@ -52,9 +52,8 @@ async def serve(service: Service) -> None:
     class Store:
         async def handle_DATA(self, _server: Any, link: Any, envelope: Any) -> str:  # noqa: N802
             await asyncio.sleep(min(service.rng.lognormvariate(-4, 1.2), 1.0))
-            mailbox.deliver(len(envelope.content))
-            size, recipients = len(envelope.content), len(envelope.rcpt_tos)
-            emit("message", recipients=recipients, bytes=size, **peer(link.peer))
+            mailbox.deliver(size := len(envelope.content))
+            emit("message", recipients=len(envelope.rcpt_tos), bytes=size, **peer(link.peer))
             return f"250 2.0.0 Ok: queued as {service.rng.getrandbits(44):X}"
 
     def check(_server: Any, link: Any, _envelope: Any, _method: str, data: Any) -> AuthResult:
