@@ -247,9 +247,11 @@ def run_summary(run_dir: Path) -> str:
         if manifest.counts.get(outcome)
     )
     packets = sum(capture.packets for capture in manifest.captures)
+    where = f" on {len(manifest.engines)} machines" if manifest.engines else ""
     return (
-        f"{manifest.run_id}, a {manifest.backend} lab: {manifest.counts['sessions']} sessions "
-        f"({ended}), {packets} packets" + "".join(f"\nlost: {x}" for x in manifest.losses)
+        f"{manifest.run_id}, a {manifest.backend} lab{where}: "
+        f"{manifest.counts['sessions']} sessions ({ended}), {packets} packets"
+        + "".join(f"\nlost: {x}" for x in manifest.losses)
     )
 
 

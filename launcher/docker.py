@@ -149,6 +149,14 @@ class DockerBackend:
         )
         return watch_through_nat(plan, self.path, on_event, start)
 
+    def path(self, node: str) -> Path:
+        """Network namespace of a node."""
+        return Path(f"/proc/{self._containers[node].attrs['State']['Pid']}/ns/net")
+
+    def fabric(self) -> Path:
+        """Network namespace of the bridges."""
+        return namespaces.path_of(remains.fabric_name(self._lab.id))
+
     def down(self) -> None:
         """Remove everything this lab made.
 
@@ -192,14 +200,6 @@ class DockerBackend:
         if self._plan is None:
             raise LabError(f"lab {self._lab.id} is not up yet")
         return self._plan
-
-    def path(self, node: str) -> Path:
-        """Network namespace of a node."""
-        return Path(f"/proc/{self._containers[node].attrs['State']['Pid']}/ns/net")
-
-    def fabric(self) -> Path:
-        """Network namespace of the bridges."""
-        return namespaces.path_of(remains.fabric_name(self._lab.id))
 
 
 def ensure_images(client: DockerClient, plan: LabPlan) -> Mapping[str, str]:

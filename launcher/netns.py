@@ -140,6 +140,14 @@ class NetnsBackend:
         )
         return watch_through_nat(plan, self.path, on_event, start)
 
+    def path(self, node: str) -> Path:
+        """Network namespace of a node."""
+        return namespaces.path_of(self._namespace(node))
+
+    def fabric(self) -> Path:
+        """Network namespace of the bridges."""
+        return namespaces.path_of(remains.fabric_name(self._lab.id))
+
     def down(self) -> None:
         """Remove everything this lab made."""
         self.links.close()
@@ -156,14 +164,6 @@ class NetnsBackend:
 
     def _namespace(self, node: str) -> str:
         return remains.namespace_name(self._lab.id, node)
-
-    def path(self, node: str) -> Path:
-        """Network namespace of a node."""
-        return namespaces.path_of(self._namespace(node))
-
-    def fabric(self) -> Path:
-        """Network namespace of the bridges."""
-        return namespaces.path_of(remains.fabric_name(self._lab.id))
 
 
 class LabProcess:

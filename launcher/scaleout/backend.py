@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +58,8 @@ class ScaleOutBackend:
         self.links = Links()
         self._lab, self._document = lab, engines
         self._notes: list[str] = []
+        self._warned: list[str] = []
+        self._over = False
         self._plan: LabPlan | None = None
         self._run_dir = lab.run_dir
         self._placement = Placement({}, {})
@@ -80,8 +83,7 @@ class ScaleOutBackend:
         self._connect(plan)
         for member in self._members.values():
             member.clock = (clocks.measure(member.engine.clock_ns),)
-        for warning in clocks.warnings(self.engines):
-            log.warning("%s", warning)
+        self._warn()
         made = self._ask_all("up", lambda m: {"plan": PLAN.dump_python(m.part.plan, mode="json")})
         joined = self._ask_all(
             "join",
@@ -131,14 +133,21 @@ class ScaleOutBackend:
         LabError
             A machine has gone, or could not remove its part; a wipe tries it again.
         """
+        if self._over:
+            return
+        self._over = True
         lost: list[str] = []
+        begun = []
         for member in self._members.values():
             if not member.facts:
                 continue  # it has made nothing
+            with suppress(GstaError):  # it has gone, which is told below
+                member.clock += (clocks.measure(member.engine.clock_ns),)
+            begun.append((member.engine, member.engine.begin("down")))
+        self._warn()
+        for engine, asked in begun:
             try:
-                if member.clock:
-                    member.clock += (clocks.measure(member.engine.clock_ns),)
-                member.engine.ask("down")
+                engine.result(asked)
             except GstaError as error:
                 lost.append(str(error))
         with ThreadPoolExecutor() as pool:
@@ -147,6 +156,13 @@ class ScaleOutBackend:
             self._lab.abandon()
             raise LabError("; ".join(lost) + "; remove what is left with: gsta lab wipe")
         self._lab.close()
+
+    def _warn(self) -> None:
+        """Say what the clocks make of the run's times, once."""
+        for warning in clocks.warnings(self.engines):
+            if warning not in self._warned:
+                self._warned.append(warning)
+                log.warning("%s", warning)
 
     def _connect(self, plan: LabPlan) -> None:
         engines = self._document.model.engines

@@ -108,3 +108,21 @@ def test_debug_shows_the_traceback() -> None:
     result = run("--debug", "check", "nowhere.yaml")
     assert result.exception is not None
     assert result.exit_code == 1
+
+
+def test_a_dry_run_over_several_machines_says_what_goes_where(tmp_path: Path) -> None:
+    engines = tmp_path / "engines.yaml"
+    engines.write_text(
+        "engines: {near: {underlay: 10.0.0.1, networks: [servers]}, far: {underlay: 10.0.0.2}}\n"
+    )
+    result = run("lab", "run", "office", "--engines", str(engines), "--dry-run")
+    assert result.exit_code == 0
+    assert "engine near: servers\n" in result.stderr
+    assert "engine far: lan-a, lan-b\n" in result.stderr
+    assert "long cable: core to servers\n" in result.stderr
+
+
+def test_flows_are_not_metered_on_several_machines(tmp_path: Path) -> None:
+    result = run("lab", "run", "office", "--engines", str(tmp_path / "x.yaml"), "--no-pcap")
+    assert result.exit_code == 2
+    assert "--no-pcap meters on this machine" in result.stderr

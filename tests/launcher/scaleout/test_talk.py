@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher import labs
 from launcher.backend import HostGoneError
+from launcher.labs import Lab
 from launcher.records import ClockRecord, EngineRecord
-from launcher.scaleout import clocks
+from launcher.scaleout import afar, clocks
 from launcher.scaleout.agent import failure
 from launcher.scaleout.channel import Channel
 from launcher.scaleout.remote import Files, RemoteEngine, raised
@@ -79,6 +81,36 @@ def test_a_machine_writes_nowhere_but_into_the_run(tmp_path: Path, place: str) -
     Files(tmp_path / "run").append({"path": "logs/a/b.log"}, b"one ")
     Files(tmp_path / "run").append({"path": "logs/a/b.log"}, b"two")
     assert (tmp_path / "run/logs/a/b.log").read_bytes() == b"one two"
+
+
+def test_what_cannot_be_removed_from_here_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GSTA_STATE_DIR", str(tmp_path))
+    lab = Lab.create(backend="docker", run_dir=tmp_path / "run")
+    ways = {"far": ("sh", "-c", "echo no route to host >&2; exit 255"), "near": ("true",)}
+    afar.note(lab.folder, [afar.Share(name, "abcd1234", words) for name, words in ways.items()])
+    lab.abandon()
+    report = labs.wipe()
+    assert report.labs == (lab.id,)
+    assert report.removed["parts on other machines"] == 1
+    assert "lab abcd1234 on engine far could not be removed from here (no route" in caplog.text
+    assert labs.wipe().labs == ()
+
+
+def test_the_run_directory_of_a_part_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GSTA_STATE_DIR", str(tmp_path))
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        lab = Lab.create(backend="netns", run_dir=tmp_path / name, temporary=True)
+        lab.abandon()
+        made.append(lab.id)
+    assert labs.wipe(only=made[0]).labs == (made[0],)
+    assert not (tmp_path / "one").exists()
+    assert (tmp_path / "two").exists()
 
 
 def test_an_offset_is_taken_from_the_fastest_round_trip() -> None:
