@@ -201,14 +201,11 @@ def docker_problem() -> MachineError | None:
 def run_summary(run_dir: Path) -> str:
     """What came of a run, in a line."""
     manifest = read_manifest(run_dir)
-    ended = ", ".join(
-        f"{manifest.counts[outcome]} {outcome}"
-        for outcome in ("ok", "failed", "stopped")
-        if manifest.counts.get(outcome)
-    )
+    outcomes = {how: manifest.counts.get(how, 0) for how in ("ok", "failed", "stopped")}
+    ended = ", ".join(f"{count} {how}" for how, count in outcomes.items() if count)
     packets = sum(capture.packets for capture in manifest.captures)
     return (
-        f"{manifest.run_id}, a {manifest.backend} lab: {manifest.counts['sessions']} sessions "
+        f"{manifest.run_id}, a {manifest.backend} lab: {sum(outcomes.values())} sessions "
         f"({ended}), {packets} packets" + "".join(f"\nlost: {x}" for x in manifest.losses)
     )
 
