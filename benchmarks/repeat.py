@@ -66,7 +66,7 @@ def main() -> None:
         sessions = [_sessions(run) for run in runs]
         if _drawn(sessions[0]) != _drawn(sessions[1]):
             sys.exit("the same seed gave sessions with other parameters")
-        volumes = [_volumes(run, mine) for run, mine in zip(runs, sessions, strict=True)]
+        volumes = [_volumes(run) for run in runs]
     about = f"{asked.seconds} s, {len(sessions[0])} sessions, load before {' and '.join(loads)}"
     title = f"The same seed twice: {asked.topology}, {about}, plans of {len(plan[0]):,} bytes equal"
     columns = ["flows of", *(f"{m}, {which}" for m in MEASURES for which in ("one", "two", "%"))]
@@ -89,15 +89,14 @@ def _drawn(sessions: Mapping[str, ActivityRecord]) -> dict[str, str]:
     return {name: sessions[name].model_dump_json(include=DRAWN) for name in sorted(sessions)}
 
 
-def _volumes(run: Path, sessions: Mapping[str, ActivityRecord]) -> dict[str, Volume]:
-    """By kind; of all flows, those of no activity too, as ``all``."""
+def _volumes(run: Path) -> dict[str, Volume]:
+    """By kind, as the kernel's evidence has it; of all flows, those of nobody too, as ``all``."""
     flows = labelled(run)
     volumes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     columns = [f"{side}_{what}" for side in ("c2s", "s2c") for what in ("ip_bytes", "packets")]
-    owners = flows.report.labels["activity_id"].to_pylist()
-    for owner, row in zip(owners, flows.table.select(columns).to_pylist(), strict=True):
-        kind = sessions[owner].kind if owner else "no activity"
-        for name in ("all", kind):
+    kinds = flows.report.labels["oracle"].to_pylist()
+    for kind, row in zip(kinds, flows.table.select(columns).to_pylist(), strict=True):
+        for name in ("all", kind or "no program"):
             volumes[name]["bytes"] += row["c2s_ip_bytes"] + row["s2c_ip_bytes"]
             volumes[name]["packets"] += row["c2s_packets"] + row["s2c_packets"]
             volumes[name]["flows"] += 1

@@ -241,17 +241,13 @@ def docker_problem() -> MachineError | None:
 def run_summary(run_dir: Path) -> str:
     """What came of a run, in a line."""
     manifest = read_manifest(run_dir)
-    ended = ", ".join(
-        f"{manifest.counts[outcome]} {outcome}"
-        for outcome in ("ok", "failed", "stopped")
-        if manifest.counts.get(outcome)
-    )
+    outcomes = {how: manifest.counts.get(how, 0) for how in ("ok", "failed", "stopped")}
+    ended = ", ".join(f"{count} {how}" for how, count in outcomes.items() if count)
     packets = sum(capture.packets for capture in manifest.captures)
     where = f" on {len(manifest.engines)} machines" if manifest.engines else ""
     return (
-        f"{manifest.run_id}, a {manifest.backend} lab{where}: "
-        f"{manifest.counts['sessions']} sessions ({ended}), {packets} packets"
-        + "".join(f"\nlost: {x}" for x in manifest.losses)
+        f"{manifest.run_id}, a {manifest.backend} lab{where}: {sum(outcomes.values())} sessions "
+        f"({ended}), {packets} packets" + "".join(f"\nlost: {x}" for x in manifest.losses)
     )
 
 

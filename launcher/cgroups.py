@@ -24,6 +24,7 @@ from topologies import Limits
 
 PREFIX: Final = "gsta-"
 CONTROLLERS: Final = ("cpu", "memory", "pids")
+MOST_WEIGHT: Final = 16
 _PERIOD_US: Final = 100_000
 _GONE_S: Final = 5.0
 _POLL_S: Final = 0.005
@@ -108,6 +109,8 @@ def create(lab: str, hosts: Mapping[str, Limits], *, where: Hierarchies | None =
         if usable is None:
             continue
         limited |= usable
+        if "cpu" in usable:
+            _weigh(_lab_group(root, lab), len(hosts), v2=root == where.unified)
         for host, limits in hosts.items():
             group = _lab_group(root, lab) / host
             group.mkdir(exist_ok=True)
@@ -203,6 +206,16 @@ def _controllers_of(root: Path, where: Hierarchies, lab: str) -> set[str] | None
         return set((top / "cgroup.subtree_control").read_text().split()) & set(CONTROLLERS)
     except OSError:
         return None
+
+
+def _weigh(group: Path, hosts: int, *, v2: bool) -> None:
+    """Let a lab have as much of a busy machine as so many programs, up to a bound.
+
+    With the weight of one, all of its hosts together would get as little as a single other program.
+    """
+    name, usual = ("cpu.weight", 100) if v2 else ("cpu.shares", 1_024)
+    with contextlib.suppress(OSError):
+        (group / name).write_text(str(usual * min(max(hosts, 1), MOST_WEIGHT)))
 
 
 def _refused(group: Path, limits: Limits, usable: set[str], *, v2: bool) -> set[str]:

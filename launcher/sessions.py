@@ -28,7 +28,9 @@ from launcher.wiring import node_mac
 from topologies import Phase
 
 GRACE_S: Final = 3.0
-OVERTIME_S: Final = 15.0  # a session ends by itself before its time; one that does not hangs
+OVERTIME_S: Final = 30.0
+"""After its time a session hangs: it ends by itself before, but first its program has to come up,
+which takes a busy machine a while."""
 STOPPERS: Final = 32
 
 

@@ -94,6 +94,18 @@ def test_the_limits_are_the_kernels(lab: str) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize(("hosts", "programs"), [(1, 1), (3, 3), (100, cgroups.MOST_WEIGHT)])
+def test_a_lab_weighs_as_much_as_its_hosts(lab: str, hosts: int, programs: int) -> None:
+    made = cgroups.create(lab, {f"h{number}": Limits() for number in range(hosts)})
+    tops = [group.parent for group in made.hosts["h0"]]
+    files = [top / name for top in tops for name in ("cpu.weight", "cpu.shares")]
+    weights = [int(file.read_text()) for file in files if file.exists()]
+    if not weights:
+        pytest.skip("this machine has no processor control groups")
+    assert weights[0] in (100 * programs, 1_024 * programs)
+
+
+@pytest.mark.lab
 def test_everything_that_breeds_is_killed_and_nothing_is_left(lab: str) -> None:
     made = cgroups.create(lab, {"www": Limits(pids=50)})
     groups = [str(group) for group in made.hosts["www"]]

@@ -50,6 +50,18 @@ def test_flows_without_an_owner_are_counted_by_protocol(new_run) -> None:
     assert "1 tcp unseen, 1 udp unseen)" in words
 
 
+@pytest.mark.parametrize(("late_s", "known"), [(0.4, 1), (9, 0)])
+def test_a_packet_of_no_flow_may_be_read_of_late(new_run, late_s: float, known: int) -> None:
+    """As those of a FIN scan on a busy machine: the kernel gives them no time."""
+    run = new_run()
+    scan = run.activity("scan", start_s=1, stop_s=20)
+    run.flow(2, 2, sport=50_000)
+    packet = said(run, run.flows[-1], role="packet", activity=scan, time_ns=ns(2 + late_s))
+    run.evidence.append(packet)
+    run.flow(3, 4, sport=50_001, owner=scan)
+    assert coverage(run).known == 1 + known
+
+
 def test_a_flow_that_a_server_opens_is_of_the_activity_that_accepts_it(new_run) -> None:
     """As the data connection of active FTP."""
     run = new_run()
