@@ -55,8 +55,9 @@ class MeterConfig:
     recent_s
         The window of the features that look at other flows; 0, the default: none of them.
     threads
-        How many cores to use. 2: tables are made and written beside the metering. Above: captures
-        are read ahead, and all threads but one share the flows among them. The rows are the same.
+        How many cores to use. 2: one thread meters, the other makes tables, and whoever has time
+        reads on. Above: captures are read ahead, and all threads but one share the flows among
+        them. The rows are the same.
 
     Raises
     ------

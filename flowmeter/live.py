@@ -109,6 +109,7 @@ class _Session:
     """A running tcpdump and the thread that reads it; a `flowmeter.stream.Packets`."""
 
     live = True
+    at_hand = False
 
     def __init__(
         self, interface: Interface, program: subprocess.Popen[bytes], config: MeterConfig

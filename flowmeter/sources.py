@@ -23,9 +23,12 @@ class Packets(Protocol):
         Files that end within a packet, and how: names of `reject_table`.
     live
         Whether packets come as time passes.
+    at_hand
+        Whether none has to be waited for.
     """
 
     live: bool
+    at_hand: bool
 
     @property
     def tails(self) -> dict[str, str]:
@@ -62,6 +65,7 @@ class _Files:
     def __init__(self, paths: Sequence[str | Path], config: MeterConfig) -> None:
         from flowmeter.input.capture import CaptureReader
 
+        self.at_hand = all(Path(path).is_file() for path in paths)
         self._readers = [
             CaptureReader(
                 Path(path),

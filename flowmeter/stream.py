@@ -13,6 +13,7 @@ import pyarrow as pa
 from flowmeter.ahead import ahead
 from flowmeter.config import MeterConfig
 from flowmeter.output.metadata import described
+from flowmeter.pair import Pair
 from flowmeter.plugins import FlowPlugin, PluginRunner, extended
 from flowmeter.sources import Packets, Source, opened
 from flowmeter.table import flow_schema, record_batch
@@ -103,6 +104,7 @@ class FlowStream:
         self.rejects: dict[str, int] = {}
         self.tails: dict[str, str] = {}
         self._in_flows = 0
+        self._pair = Pair()
         self._batches = self._run()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -161,7 +163,9 @@ class FlowStream:
 
     def _run(self) -> Generator[pa.RecordBatch]:
         rows = self._rows()
-        for part, slots in ahead(rows) if self.config.threads > 1 else rows:
+        if self.config.threads > 1:
+            rows = self._pair.results(rows) if self.config.threads == 2 else ahead(rows)
+        for part, slots in rows:
             batch = record_batch(part, self.config, run_id=self._run_id, network=self._network)
             if self._plugins:
                 self._plugins.end(slots)
@@ -197,6 +201,8 @@ class FlowStream:
     def _items(self, packets: Packets) -> Iterator[Records | int]:
         if self.config.threads == 1 or packets.live:
             return packets.batches()
+        if self.config.threads == 2 and packets.at_hand:
+            return self._pair.shared(packets.batches())
         return ahead(packets.batches())
 
     def _ended(self, engine: Engine, ended: Iterator[Rows]) -> Iterator[tuple[Rows, Slots]]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowmeter.input.capture import CaptureReader, merged
+from flowmeter.core.layout import Records
+from flowmeter.input.capture import AHEAD_PACKETS, CORRUPT_TAIL, CaptureReader, merged
 from tests.flowmeter.conftest import Lab, Packet, ethernet, ip_packet, pcap_bytes, udp
-from tests.flowmeter.frames import packed
+from tests.flowmeter.frames import packed, read
 
 
 def noted(number: int, time_s: float) -> Packet:
@@ -34,6 +38,7 @@ def test_a_file_is_open_only_while_it_is_read(lab: Lab) -> None:
                f"part-{number:03}.pcap{'.zst' if number % 3 == 0 else ''}")
         for number in range(60)
     ]  # fmt: skip
+    assert numbers(files[:2])  # loads the compiled loops, whose memory counts as open files
     readers = [CaptureReader(file) for file in reversed(files)]
     before, most, seen = open_files(), 0, []
     for batch in merged(readers):
@@ -98,3 +103,28 @@ def test_frames_can_be_read_beside_their_packets(lab: Lab) -> None:
             at = int(packet["at"])
             frames.append(bytes(reader.data[at : at + int(packet["captured"])]))
     assert frames == [packet.frame for packet in packets]
+
+
+def test_batches_stay_as_long_as_they_are_in_use(lab: Lab) -> None:
+    frame = noted(1, 0).frame
+    data = pcap_bytes([]) + b"".join(
+        struct.pack("<IIII", 1_700_000_000, number, len(frame), len(frame)) + frame
+        for number in range(5 * AHEAD_PACKETS)
+    )
+    path = lab.file(data, "long.pcap")
+    waiting: list[tuple[Records, Records]] = []
+    for batch in CaptureReader(path, in_use=3).batches():
+        waiting.append((batch, batch.copy()))
+        for later, as_it_was in waiting[-3:]:
+            assert (later == as_it_was).all()
+    assert [len(batch) >= AHEAD_PACKETS for batch, _ in waiting] == [True] * 4 + [False]
+    assert (np.concatenate([batch for _, batch in waiting]) == read(path)).all()
+
+
+@pytest.mark.parametrize("in_use", [1, 3])
+def test_what_comes_before_damage_is_kept_in_larger_batches_too(lab: Lab, in_use: int) -> None:
+    data = pcap_bytes([noted(number, number) for number in range(10)]) + b"\xff" * 64
+    reader = CaptureReader(lab.file(data, "broken.pcap"), corrupt="keep", in_use=in_use)
+    batches = [batch["payload_bytes"].tolist() for batch in reader.batches()]
+    assert batches == [list(range(10))]
+    assert reader.tail == CORRUPT_TAIL
