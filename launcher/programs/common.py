@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 _POOL = random.Random(1).randbytes(1 << 18)
@@ -110,6 +110,20 @@ class Session:
     def left_s(self) -> float:
         """Seconds until the session must be over."""
         return self._end - time.monotonic()
+
+    def actions(self, usual: int = 5) -> Iterator[int]:
+        """Numbers of the session's actions, with thinking between them, while there is time."""
+        for action in range(int(self.params.get("actions", usual))):
+            if action and not self.rest(float(self.params.get("think_scale", 1.0))):
+                return
+            yield action
+
+    async def paced_actions(self, usual: int = 5) -> AsyncIterator[int]:
+        """`actions` for asynchronous clients."""
+        for action in range(int(self.params.get("actions", usual))):
+            if action and not await self.pause(float(self.params.get("think_scale", 1.0))):
+                return
+            yield action
 
     def think_s(self) -> float:
         """Draw one think time, in seconds."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import common_dhcp as dhcp
 from common import PeerError, Service, Session, emit, main, word
-from common_client import actions
 from common_dhcp import Message, network_of, open_socket, own_address
 
 WAIT_S, TRIES = 1.5, 4
@@ -151,7 +150,7 @@ def act(session: Session) -> None:
     mine = ipaddress.IPv4Address(own_address(session.peer["address"]))
     port = dhcp.CLIENT_PORT if variant == "join" else 0
     with contextlib.closing(open_socket(str(mine), port)) as sock:
-        for _ in actions(session):
+        for _ in session.actions():
             device = Device(session.rng)
             if variant in ("join", "relay"):
                 _join(session, sock, device, mine if variant == "relay" else None)

@@ -8,7 +8,7 @@ import time
 
 from common import Session, emit, main
 from common_syn import OPTIONS, answers, segment
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S, MAX_PACKETS = 500.0, 4_000
 HPING = {"syn": ("-S",), "udp": ("--udp",), "icmp": ("--icmp",)}
@@ -37,8 +37,8 @@ def _by_hping(session: Session, variant: str, rate_s: float, count: int) -> tupl
     command += ["-i", f"u{int(1e6 / rate_s)}", "-d", str(session.params["bytes"])]
     if variant != "icmp":
         command += ["-p", str(session.port)]
-    with folder() as home:
-        said = run_tool(session, [*command, session.peer["address"]], home=home)
+    with home() as folder:
+        said = run_tool(session, [*command, session.peer["address"]], folder, fine=None).output
     told = re.search(r"(\d+) packets t\w+, (\d+) packets received", said)
     return (int(told[1]), int(told[2])) if told else (0, 0)
 

@@ -10,7 +10,6 @@ import struct
 from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import paced_actions
 from common_quake import (
     PROTOCOL,
     Channel,
@@ -192,7 +191,7 @@ async def _open(session: Session) -> Game:
 
 async def _look_around(session: Session) -> None:
     """A server list: is it up, who plays; asked again now and then."""
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         game = await _open(session)
         try:
             await game.ask(f"getinfo {session.rng.getrandbits(24)}", answer="infoResponse")
