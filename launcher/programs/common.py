@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,11 +30,22 @@ class Ended(BaseException):
     """SIGTERM, or the session's time is over; not an error, so no ``except Exception`` eats it."""
 
 
+class NotBegun(Ended):
+    """The same before the session has begun: that is one."""
+
+
 FAILURES = (PeerError, OSError, EOFError, ValueError)
+_begun = threading.Event()
+
+
+def begun() -> None:
+    """Note that the session begins to talk. An event says so, too."""
+    _begun.set()
 
 
 def emit(event: str, **fields: object) -> None:
     """Write one event line."""
+    begun()
     line = json.dumps({"time_ns": time.time_ns(), "event": event, **fields})
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -210,7 +222,7 @@ async def _run_server(serve: Callable[[Service], Awaitable[None]], service: Serv
 
 def _end(*_: object) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
-    raise Ended
+    raise Ended if _begun.is_set() else NotBegun
 
 
 def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Session) -> int:
@@ -226,6 +238,9 @@ def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Sessi
                 asyncio.run(_until_ended(work))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)  # time may be over in this very moment
+    except NotBegun:
+        emit("error", error="NotBegun", message="its time was over before it had begun")
+        return 1
     except Ended:
         pass
     except FAILURES as error:
@@ -240,7 +255,15 @@ async def _until_ended(work: Awaitable[None]) -> None:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("not inside a task")
+    late = []
+
+    def end() -> None:
+        late.append(not _begun.is_set())
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     with contextlib.suppress(asyncio.CancelledError):
         await work
+    if any(late):
+        raise NotBegun

@@ -110,6 +110,8 @@ def run_tool(
     PeerError
         Its exit code is not among the ``fine`` ones; None takes any.
     """
+    name = Path(command[0]).name
+    emit("tool", name=name)
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -128,7 +130,7 @@ def run_tool(
         process.kill()
         process.wait()
     code = process.returncode
-    emit("tool", name=Path(command[0]).name, code=code, bytes=len(said), late=late)
+    emit("tool-end", name=name, code=code, bytes=len(said), late=late)
     output = _COLOURS.sub("", said.decode(errors="replace"))
     if not late and fine is not None and code not in fine:
         raise PeerError(f"{command[0]} ended with {code}: {output[-160:].strip()}")

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 import common_dhcp as dhcp
-from common import PeerError, Service, Session, emit, main, word
+from common import PeerError, Service, Session, begun, emit, main, word
 from common_dhcp import Message, network_of, open_socket, own_address
 
 WAIT_S, TRIES = 1.5, 4
@@ -203,6 +203,7 @@ def _exchange(
     session: Session, sock: socket.socket, place: tuple[str, int], asked: Message
 ) -> Message:
     """Send until there is an answer."""
+    begun()
     for _ in range(TRIES):
         sock.sendto(asked.pack(), place)
         end = time.monotonic() + min(WAIT_S, max(session.left_s(), 0.1))

@@ -6,7 +6,7 @@ import re
 import socket
 import time
 
-from common import Session, emit, main
+from common import Session, begun, emit, main
 from common_syn import OPTIONS, answers, segment
 from common_tool import home, run_tool
 
@@ -52,6 +52,7 @@ def _ours(session: Session, rate_s: float, count: int) -> tuple[int, int]:
     sports, options = range(20_000, 32_000), rng.choice(OPTIONS)
     sent = answered = 0
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+        begun()
         while sent < count and session.rest_s(rng.expovariate(rate_s)):
             sequence = rng.getrandbits(32)
             packet = segment(source, (address, session.port), rng.choice(sports), sequence, options)

@@ -9,7 +9,7 @@ import random
 import struct
 from typing import Any
 
-from common import PeerError, Service, Session, emit, heavy, main, noise, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, noise, word
 from common_quake import (
     PROTOCOL,
     Channel,
@@ -146,6 +146,7 @@ class Game(asyncio.DatagramProtocol):
 
     async def ask(self, *words: str, answer: str) -> list[str]:
         """Send a message until it is answered."""
+        begun()
         for _ in range(TRIES):
             self.transport.sendto(out_of_band(*words))
             try:

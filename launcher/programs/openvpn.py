@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import common_net
-from common import Service, Session, main, word
+from common import Service, Session, begun, main, word
 from common_daemon import start_daemon, workspace
 from common_inside import carry
 from common_pem import pair, write_authority
@@ -83,6 +83,7 @@ async def _tunnel(session: Session, transport: str) -> AsyncIterator[str]:
         command += ["--auth-user-pass", "login", "--verb", "1", "--connect-retry", "1"]
         command += ["--data-ciphers", str(session.params["cipher"]), "--suppress-timestamps"]
         command += ["--ping", str(session.params["ping_s"])]
+        begun()
         process = await asyncio.create_subprocess_exec(
             *command, stdin=subprocess.DEVNULL, cwd=folder, env={**os.environ, "HOME": str(folder)}
         )

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from common import PeerError, Session, emit, main, word
+from common import PeerError, Session, begun, emit, main, word
 from common_inside import LOOPBACK, Streams, carry, play
 from common_socks import ask
 from common_tool import home
@@ -88,6 +88,7 @@ async def _openssh(
         command += ["-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR"]
         command += ["-o", f"Compression={'yes' if session.params['compression'] else 'no'}"]
         command += [*options, f"{word(session.rng)}@{session.peer['address']}"]
+        begun()
         process = await asyncio.create_subprocess_exec(
             *command, stdin=subprocess.DEVNULL, env={**os.environ, "HOME": str(folder)}
         )

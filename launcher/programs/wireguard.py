@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import common_net
-from common import PeerError, Service, Session, main
+from common import PeerError, Service, Session, begun, main
 from common_daemon import start_daemon, workspace
 from common_inside import carry
 from common_proxy import serve_one
@@ -78,6 +78,7 @@ async def _tunnel(session: Session) -> AsyncIterator[str]:
                 lines.append(f"PersistentKeepalive = {session.params['keep_alive_s']}")
             (folder / "wg.conf").write_text("\n".join(lines) + "\n")
             wg("setconf", interface, str(folder / "wg.conf"))
+            begun()
             ip("address", "add", f"{NETWORK}.{number + 2}/24", "dev", interface)
             ip("link", "set", interface, "up", "mtu", str(session.params["mtu"]))
             yield interface
