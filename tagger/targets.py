@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from launcher.records import ActivityRecord, Peer, ServiceRecord
 from tagger.flows import Bools, FlowKeys, Int64s
@@ -29,6 +30,12 @@ CHILDREN: Final[tuple[Child | None, ...]] = (None, "icmp", "dns", "ocsp", "ntp")
 
 ICMP: Final[Mapping[int, int]] = {4: 1, 6: 58}
 """Protocol number by IP version."""
+
+ALL: Final = "everybody"
+"""Stands for every broadcast and multicast address."""
+
+_BROADCAST: Final = "255.255.255.255"
+_TO_ALL: Final = r"^(22[4-9]|23[0-9])\.|^255\.255\.255\.255$|^[fF][fF]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,22 +187,36 @@ class TargetIndex:
     port and protocol, unless any will do), it begins while the activity runs, give or take the
     clock tolerance, and it ends before the activity's stop plus the linger. So a flow that
     outlives a session is not that session's, which tells most overlapping sessions apart.
+
+    What the activity's host sends to everybody (broadcast, multicast) fits by the peer's port, if
+    it has one: how clients look for a service whose place they do not know. So does what the peer
+    answers by broadcast, to a host that has no address yet.
     """
 
     def __init__(self, targets: Targets, tolerances: Tolerances | None = None) -> None:
         self._targets = targets
         self._clock_ns = (tolerances or Tolerances()).clock_ns
         self._linger_ns = max((tolerances or Tolerances()).linger_ns, self._clock_ns)
-        self._pairs = AddressPairs(targets.client, targets.server)
+        client, server = targets.client, targets.server
+        everybody = pa.array([ALL] * len(targets), type=pa.string())
+        self._pairs = AddressPairs(
+            pa.concat_arrays([client, client, everybody]),
+            pa.concat_arrays([server, everybody, server]),
+        )
         self._parts = [
             _Part(
                 targets,
-                self._pairs,
+                self._pairs.number(near, far),
                 any_port=any_port,
                 any_protocol=any_protocol,
                 allowed=Tolerances(self._clock_ns, self._linger_ns),
             )
-            for any_port in (False, True)
+            for near, far, any_port in (
+                (client, server, False),
+                (client, server, True),
+                (client, everybody, False),
+                (everybody, server, False),
+            )
             for any_protocol in (False, True)
         ]
 
@@ -209,7 +230,12 @@ class TargetIndex:
         )
 
     def _match(self, flows: FlowKeys, *, responder: bool) -> Candidates:
-        pair = self._pairs.number(flows.src_ip, flows.dst_ip)
+        near, far = flows.src_ip, flows.dst_ip
+        if responder:
+            near = pc.if_else(pc.equal(near, _BROADCAST), ALL, near)
+        else:
+            far = pc.if_else(pc.match_substring_regex(far, _TO_ALL), ALL, far)
+        pair = self._pairs.number(near, far)
         pairs = [part.match(flows, pair) for part in self._parts if len(part)]
         empty = np.empty(0, dtype=np.int64)
         flow = np.concatenate([empty, *(f for f, _ in pairs)])
@@ -225,7 +251,7 @@ class _Part:
     def __init__(
         self,
         targets: Targets,
-        pairs: AddressPairs,
+        pair: Int64s,
         *,
         any_port: bool,
         any_protocol: bool,
@@ -235,8 +261,7 @@ class _Part:
         open_ports, open_protocols = targets.port == 0, targets.protocol == 0
         rows = np.flatnonzero((open_ports == any_port) & (open_protocols == any_protocol))
         self._rows = rows.astype(np.int64)
-        pair = pairs.number(targets.client, targets.server)[rows]
-        keys = pack(pair, targets.protocol[rows], targets.port[rows])
+        keys = pack(pair[rows], targets.protocol[rows], targets.port[rows])
         self._keys = np.unique(keys)
         self._intervals = IntervalIndex(
             lookup(self._keys, keys),

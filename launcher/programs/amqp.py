@@ -14,7 +14,6 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import actions
 from common_pem import server_name
 
 WAIT_S = 5.0
@@ -171,7 +170,7 @@ def _jobs(session: Session, connection: Any) -> None:
     name = _queue(session)
     sender = connection.create_sender(name)
     receiver = connection.create_receiver(name, credit=session.rng.choice((1, 10, 100)))
-    for _ in actions(session):
+    for _ in session.actions():
         count = heavy(session.rng, 2, 0.8, 1, 20)
         for _ in range(count):
             sender.send(_message(session))
@@ -189,7 +188,7 @@ def _requests(session: Session, connection: Any, worker: Any) -> None:
     answers = connection.create_receiver(None, dynamic=True)
     address = answers.link.remote_source.address
     replies = worker.create_sender(address)
-    for number in actions(session):
+    for number in session.actions():
         questions.send(_message(session, reply_to=address, correlation_id=number))
         question = asked.receive(timeout=WAIT_S)
         asked.accept()
@@ -201,7 +200,7 @@ def _requests(session: Session, connection: Any, worker: Any) -> None:
 
 def _backlog(session: Session, connection: Any) -> None:
     """Much put into a queue first, and fetched at once later."""
-    for _ in actions(session):
+    for _ in session.actions():
         name = _queue(session)
         sender = connection.create_sender(name)
         count = heavy(session.rng, 25, 0.8, 3, 200)

@@ -13,7 +13,7 @@ import time
 from fcntl import ioctl
 from ipaddress import ip_network
 
-from common import PeerError, Session, emit, main
+from common import PeerError, Session, begun, emit, main
 from common_syn import checksum
 
 ARP, IPV4 = 0x0806, 0x0800
@@ -65,6 +65,7 @@ class Spoofer:
 
     def arp(self, operation: int, to: bytes, claimed: str, asked: str) -> None:
         """Send an ARP packet that says where ``claimed`` is."""
+        begun()
         body = struct.pack("!HHBBH", 1, IPV4, 6, 4, operation)
         body += self.mac + socket.inet_aton(claimed)
         body += (bytes(6) if operation == REQUEST else to) + socket.inet_aton(asked)

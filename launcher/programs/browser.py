@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from common import Session, emit, main
+from common import Session, begun, emit, main
 from common_chromium import Browser, browser
 from common_net import TLS_PORTS, port_of
 from common_tls import server_name
@@ -27,6 +27,7 @@ def act(session: Session) -> None:
     names = [server_name(session.rng, session.peer["host"]) for _ in range(3)]
     with home() as folder, browser(folder, session.peer["address"], _options(session)) as window:
         visit = Visit(session, window, [f"{scheme}://{name}:{port}" for name in names])
+        begun()
         visit.run()
 
 

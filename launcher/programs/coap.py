@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
+from common_tool import home, run_tool
 
 KEY = "lab-secret"
 TRIES, WAIT_S = 3, 1.5
@@ -46,20 +46,19 @@ def act(session: Session) -> None:
             _tool(session, folder, variant)
 
 
-def _run(session: Session, folder: Path, options: list[str], path: str, variant: str = "") -> bytes:
+def _run(session: Session, folder: Path, options: list[str], path: str, variant: str = "") -> str:
     scheme = {"secure": "coaps", "tcp": "coap+tcp"}.get(variant, "coap")
     ports = session.peer["ports"]
     url = f"{scheme}://{session.peer['address']}:{ports[-1 if variant == 'secure' else 0]}/{path}"
     keys = ["-k", KEY, "-u", word(session.rng)] if variant == "secure" else []
-    return run_client(
-        session, ["coap-client-openssl", "-B", "5", *keys, *options, url], folder=folder
-    )
+    command = ["coap-client-openssl", "-B", "5", *keys, *options, url]
+    return run_tool(session, command, folder).output
 
 
 def _tool(session: Session, folder: Path, variant: str) -> None:
     """Single requests, a new socket each."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         kind = ["-N"] if variant == "read" and rng.random() < 0.3 else []
         if rng.random() < 0.3:
             text = " ".join(word(rng) for _ in range(heavy(rng, 4, 0.8, 1, 40)))
@@ -71,7 +70,7 @@ def _tool(session: Session, folder: Path, variant: str) -> None:
 
 def _observe(session: Session, folder: Path) -> None:
     """Be told of changes for a while."""
-    for _ in actions(session):
+    for _ in session.actions():
         duration = min(heavy(session.rng, 3, 0.6, 1, 60), max(int(session.left_s() - 1), 1))
         said = _run(session, folder, ["-s", str(duration)], "time")
         emit("observed", seconds=duration, bytes=len(said))
@@ -80,7 +79,7 @@ def _observe(session: Session, folder: Path) -> None:
 def _blocks(session: Session, folder: Path) -> None:
     """Put something larger than a datagram in blocks, and fetch it again: a firmware, a log."""
     rng, file = session.rng, folder / "payload"
-    for _ in actions(session):
+    for _ in session.actions():
         size = heavy(rng, float(session.params.get("file_bytes", 4_000)), 0.9, 300, 60_000)
         file.write_bytes(b"".join(noise(size)))
         path = f"{word(rng)}{rng.getrandbits(24):x}"
@@ -180,7 +179,7 @@ def _device(session: Session) -> None:
         sock.settimeout(WAIT_S)
         sock.connect((session.peer["address"], session.port))
         device = Device(session, sock)
-        for _ in actions(session):
+        for _ in session.actions():
             confirmable = rng.random() < float(session.params.get("confirmable", 0.5))
             if rng.random() < 0.3:
                 payload = b"".join(noise(heavy(rng, 30, 0.8, 1, 900)))

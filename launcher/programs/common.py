@@ -14,9 +14,10 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 _POOL = random.Random(1).randbytes(1 << 18)
@@ -30,7 +31,17 @@ class Ended(BaseException):
     """SIGTERM, or the session's time is over; not an error, so no ``except Exception`` eats it."""
 
 
+class NotBegun(Ended):
+    """The same before the session has begun: that is one."""
+
+
 FAILURES = (PeerError, OSError, EOFError, ValueError)
+_begun = threading.Event()
+
+
+def begun() -> None:
+    """Note that the session begins to talk. An event says so, too."""
+    _begun.set()
 
 
 _about: contextvars.ContextVar[tuple[tuple[str, object], ...]] = contextvars.ContextVar(
@@ -45,6 +56,7 @@ def about(**fields: object) -> None:
 
 def emit(event: str, **fields: object) -> None:
     """Write one event line."""
+    begun()
     line = json.dumps({"time_ns": time.time_ns(), "event": event, **dict(_about.get()), **fields})
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -121,6 +133,20 @@ class Session:
     def left_s(self) -> float:
         """Seconds until the session must be over."""
         return self._end - time.monotonic()
+
+    def actions(self, usual: int = 5) -> Iterator[int]:
+        """Numbers of the session's actions, with thinking between them, while there is time."""
+        for action in range(int(self.params.get("actions", usual))):
+            if action and not self.rest(float(self.params.get("think_scale", 1.0))):
+                return
+            yield action
+
+    async def paced_actions(self, usual: int = 5) -> AsyncIterator[int]:
+        """`actions` for asynchronous clients."""
+        for action in range(int(self.params.get("actions", usual))):
+            if action and not await self.pause(float(self.params.get("think_scale", 1.0))):
+                return
+            yield action
 
     def think_s(self) -> float:
         """Draw one think time, in seconds."""
@@ -207,7 +233,7 @@ async def _run_server(serve: Callable[[Service], Awaitable[None]], service: Serv
 
 def _end(*_: object) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
-    raise Ended
+    raise Ended if _begun.is_set() else NotBegun
 
 
 def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Session) -> int:
@@ -226,6 +252,9 @@ def _run_client(act: Callable[[Session], Awaitable[None] | None], session: Sessi
                 asyncio.run(_until_ended(work))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)  # time may be over in this very moment
+    except NotBegun:
+        emit("error", error="NotBegun", message="its time was over before it had begun")
+        return 1
     except Ended:
         pass
     except FAILURES as error:
@@ -240,7 +269,15 @@ async def _until_ended(work: Awaitable[None]) -> None:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("not inside a task")
+    late = []
+
+    def end() -> None:
+        late.append(not _begun.is_set())
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     with contextlib.suppress(asyncio.CancelledError):
         await work
+    if any(late):
+        raise NotBegun

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from common import FAILURES, Service, Session, about, emit
+from common import FAILURES, Service, Session, about, begun, emit
 from common_log import ends
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def dial(session: Session, port: int, timeout_s: float = 10.0) -> socket.socket:
     sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.settimeout(timeout_s)
+    begun()
     try:
         sock.connect((session.peer["address"], port))
     except BaseException:
@@ -94,6 +95,7 @@ async def connect(
     sock = socket.socket(family(session.peer["address"]), socket.SOCK_STREAM)
     tune(sock, session.rng)
     sock.setblocking(False)
+    begun()
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, (session.peer["address"], port))

@@ -36,38 +36,58 @@ def server_name(host: str) -> str:
     return f"{host}.lab"
 
 
-def write_authority(folder: Path) -> Path:
-    """Write the authority's certificate into a folder."""
-    from cryptography.hazmat.primitives.serialization import Encoding
+def authority_pem() -> bytes:
+    """The authority's certificate, for a client to trust."""
+    return _certificate_pem(authority()[1])
 
-    file = folder / "authority.pem"
-    file.write_bytes(authority()[1].public_bytes(Encoding.PEM))
+
+def pair(rng: random.Random, host: str, address: str) -> tuple[bytes, bytes]:
+    """A new key for a host, and its certificate."""
+    key, certificate = issue(rng, host, address)
+    return _key_pem(key), _certificate_pem(certificate)
+
+
+def write_authority(folder: Path, name: str = "authority.pem") -> Path:
+    """Write the authority's certificate into a folder."""
+    file = folder / name
+    file.write_bytes(authority_pem())
     return file
 
 
 def write_server(rng: random.Random, host: str, address: str, folder: Path) -> Files:
     """Write a new certificate for a host, its key and the authority's certificate."""
-    from cryptography.hazmat.primitives import serialization
-
-    key, certificate = issue(rng, host, address)
     files = Files(folder / "server.pem", folder / "server.key", write_authority(folder))
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    write_key(key, files.key)
+    key, certificate = pair(rng, host, address)
+    files.certificate.write_bytes(certificate)
+    _write_private(files.key, key)
     return files
 
 
 def write_key(key: Any, file: Path) -> None:
     """Write a private key for its owner alone."""
+    _write_private(file, _key_pem(key))
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    file.touch(mode=0o600)
+    file.write_bytes(content)
+
+
+def _certificate_pem(certificate: x509.Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _key_pem(key: Any) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
-    file.touch(mode=0o600)
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
+    made: bytes = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
+    return made
 
 
 def authority() -> tuple[Any, x509.Certificate]:
@@ -100,6 +120,7 @@ def issue(
     signer, _ = authority()
     names: list[x509.GeneralName] = [
         x509.DNSName(server_name(host)),
+        x509.DNSName(f"*.{host}.lab"),
         x509.DNSName(host),
         x509.IPAddress(ipaddress.ip_address(address)),
     ]

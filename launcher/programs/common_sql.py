@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from common import Session, emit, heavy, word
-from common_client import actions
 
 USER, PASSWORD, DATABASE = "lab", "lab-password", "shop"
 CUSTOMERS, ITEMS, ORDERS = 400, 600, 300
@@ -128,7 +127,7 @@ def typed(rng: random.Random) -> str:
 def work(session: Session, connection: Any, variant: str) -> None:
     """Use a connection of the drivers' common interface as the variant says."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         with connection.cursor() as cursor:
             if variant == "report":
                 run(cursor, report(rng))

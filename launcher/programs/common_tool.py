@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import PeerError, Session
+from common import PeerError, Session, emit
 
-MARGIN_S = 0.3  # a tool ends so long before its session
+MARGIN_S = 0.8  # a tool ends so long before its session, which has to say how it went
+HEED_S = 0.3  # how long it may take to heed a signal
 LEAST_S = 0.2
 END_S = 2.0  # how long tools may take to be gone
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class Ran(NamedTuple):
-    """A tool that has run: its exit code, and its output as text; ``late`` when it was ended."""
+    """A tool that has run: its exit code, what it said on both outputs, without colours.
+
+    ``late`` when it was ended before it was done.
+    """
 
     code: int
     output: str
@@ -78,40 +84,68 @@ def time_left_s(session: Session) -> float:
     return max(session.left_s() - MARGIN_S, LEAST_S)
 
 
+def tool_environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a tool sees of the environment: the lab's, and ``folder`` as home."""
+    own = {"HOME": str(folder), "LANG": "C.UTF-8", "TERM": "xterm"}
+    return {**os.environ, **own, **(more or {})}
+
+
 def run_tool(
     session: Session,
     command: Sequence[str],
     folder: Path,
     *,
     environment: Mapping[str, str] | None = None,
-    text: str | None = None,
-    fine: Sequence[int] = (0,),
+    stdin: str | None = None,
+    fine: Collection[int] | None = (0,),
     limit_s: float = 3_600.0,
 ) -> Ran:
-    """Run a tool in a folder that is its home too, until it ends or the session's time is over.
+    """Run a tool in a folder that is its home too, until it ends.
+
+    When ``limit_s`` seconds or the session's time are over it is interrupted, as by a person's
+    Ctrl-C, and killed if it does not heed that; neither is an error.
 
     Raises
     ------
     PeerError
-        Its exit code is not among the ``fine`` ones.
+        Its exit code is not among the ``fine`` ones; None takes any.
     """
+    name = Path(command[0]).name
+    emit("tool", name=name)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=tool_environment(folder, environment),
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    late = False
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "HOME": str(folder), "LANG": "C.UTF-8", **(environment or {})},
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=min(time_left_s(session), limit_s),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""
-        return Ran(0, said.decode(errors="replace") if isinstance(said, bytes) else said, late=True)
-    if done.returncode not in fine:
-        raise PeerError(f"{command[0]} ended with {done.returncode}: {done.stdout[-160:].strip()}")
-    return Ran(done.returncode, done.stdout)
+        text = None if stdin is None else stdin.encode()
+        said, _ = process.communicate(text, timeout=min(time_left_s(session), limit_s))
+    except subprocess.TimeoutExpired:
+        late, said = True, _interrupt(process)
+    finally:
+        process.kill()
+        process.wait()
+    code = process.returncode
+    emit("tool-end", name=name, code=code, bytes=len(said), late=late)
+    output = _COLOURS.sub("", said.decode(errors="replace"))
+    if not late and fine is not None and code not in fine:
+        raise PeerError(f"{command[0]} ended with {code}: {output[-160:].strip()}")
+    return Ran(code, output, late)
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> bytes:
+    """End a tool; what it has said."""
+    said = b""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        process.send_signal(number)
+        try:
+            said, _ = process.communicate(timeout=HEED_S)
+        except subprocess.TimeoutExpired as error:
+            said = error.output or b""  # it goes on, or something that it started holds its output
+        else:
+            break
+    return said

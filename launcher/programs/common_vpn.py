@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import hashlib
 import socket
 import subprocess
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from common import PeerError, emit
 from common_inside import Open, Streams
 from common_socks import ask
 
-if TYPE_CHECKING:
-    from cryptography import x509
-
 PROXY_PORT = 1080
 CLIENTS = 250  # of a WireGuard server, numbered from 0
-CURVE_BITS = 255
-_BEGIN = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-_END = datetime.datetime(2044, 1, 1, tzinfo=datetime.UTC)
 
 
 def secret(name: str) -> bytes:
@@ -44,57 +36,6 @@ def wireguard_keys(name: str) -> tuple[str, str]:
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )
     return base64.b64encode(secret(name)).decode(), base64.b64encode(public).decode()
-
-
-def authority() -> str:
-    """The lab's certificate authority, as PEM: the same key at both ends."""
-    return _pem(_certificate("authority", "authority"))
-
-
-def server_chain() -> str:
-    """A server's key and certificate, as PEM."""
-    from cryptography.hazmat.primitives import serialization
-
-    key = _key("server").private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return str(key.decode()) + _pem(_certificate("server", "authority"))
-
-
-def _key(name: str) -> Any:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    number = int.from_bytes(secret(name)) % (2**CURVE_BITS - 19) + 1
-    return ec.derive_private_key(number, ec.SECP256R1())
-
-
-def _certificate(name: str, signer: str) -> x509.Certificate:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import NameOID
-
-    def named(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"lab {text}")])
-
-    return (
-        x509.CertificateBuilder()
-        .subject_name(named(name))
-        .issuer_name(named(signer))
-        .public_key(_key(name).public_key())
-        .serial_number(1 + len(name))
-        .not_valid_before(_BEGIN)
-        .not_valid_after(_END)
-        .add_extension(x509.BasicConstraints(ca=name == signer, path_length=None), critical=True)
-        .sign(_key(signer), hashes.SHA256())
-    )
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    from cryptography.hazmat.primitives import serialization
-
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def through(interface: str, proxy: str) -> Open:

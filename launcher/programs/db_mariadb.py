@@ -11,10 +11,10 @@ from typing import Any
 import common_net
 import common_sql
 from common import PeerError, Service, Session, emit, main
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
 from common_sql import DATABASE, PASSWORD, USER
+from common_tool import home, run_tool
 
 
 async def serve(service: Service) -> None:
@@ -105,7 +105,7 @@ def act(session: Session) -> None:
 
 def _requests(session: Session, folder: Path) -> None:
     """A connection for each request, as web applications without a pool do."""
-    for _ in actions(session):
+    for _ in session.actions():
         with _connected(session, folder) as connection, connection.cursor() as cursor:
             for _ in range(session.rng.randint(1, 6)):
                 common_sql.run(cursor, common_sql.lookup(session.rng))
@@ -116,10 +116,10 @@ def _console(session: Session, folder: Path) -> None:
     rng = session.rng
     command = ["mariadb", "--no-defaults", "-h", session.peer["address"], "-P", str(session.port)]
     command += ["-u", USER, f"-p{PASSWORD}", "--protocol=TCP", DATABASE]
-    for _ in actions(session):
+    for _ in session.actions():
         lines = [common_sql.typed(rng) for _ in range(rng.randint(1, 5))]
         more = ["--compress"] if rng.random() < 0.2 else []
-        run_client(session, [*command, *more], folder=folder, stdin="\n".join(lines).encode())
+        run_tool(session, [*command, *more], folder, stdin="\n".join(lines))
         emit("script", statements=len(lines))
 
 

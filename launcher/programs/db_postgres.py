@@ -19,10 +19,10 @@ from typing import Any
 import common_net
 import common_sql
 from common import PeerError, Service, Session, emit, heavy, main
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import write_server
 from common_sql import DATABASE, PASSWORD, USER
+from common_tool import home, run_tool
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 AS_NOBODY = ("proot", "-i", "65534:65534")
@@ -147,7 +147,7 @@ def act(session: Session) -> None:
 
 def _requests(session: Session) -> None:
     """A connection for each request, as web applications without a pool do."""
-    for _ in actions(session):
+    for _ in session.actions():
         with _connected(session) as connection, connection.cursor() as cursor:
             for _ in range(session.rng.randint(1, 6)):
                 common_sql.run(cursor, common_sql.lookup(session.rng))
@@ -156,7 +156,7 @@ def _requests(session: Session) -> None:
 def _copy(session: Session, connection: Any) -> None:
     """Bulk data out of a table, or into it."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         with connection.cursor() as cursor:
             moved = 0
             if rng.random() < 0.5:
@@ -177,11 +177,11 @@ def _console(session: Session, folder: Path) -> None:
     """psql with one or more statements."""
     rng = session.rng
     command = ["psql", "-X", "-d", _place(session, str(session.params.get("sslmode", "prefer")))]
-    for _ in actions(session):
+    for _ in session.actions():
         lines = [common_sql.typed(rng) for _ in range(rng.randint(1, 5))]
         if rng.random() < 0.3:
             lines.insert(0, rng.choice(("\\dt", "\\d orders", "\\l", "\\du")))
-        run_client(session, command, folder=folder, stdin="\n".join(lines).encode() + b"\n")
+        run_tool(session, command, folder, stdin="\n".join(lines) + "\n")
 
 
 def _benchmark(session: Session, folder: Path) -> None:
@@ -189,13 +189,13 @@ def _benchmark(session: Session, folder: Path) -> None:
     rng = session.rng
     script = folder / "script.sql"
     environment = {"PGPASSWORD": PASSWORD, "PGSSLMODE": str(session.params.get("sslmode"))}
-    for _ in actions(session):
+    for _ in session.actions():
         script.write_text("\n".join(common_sql.typed(rng) for _ in range(4)), encoding="utf-8")
         command = [_tool("pgbench"), "-n", "-h", session.peer["address"], "-p", str(session.port)]
         command += ["-U", USER, "-f", str(script), "-c", str(rng.randint(1, 4))]
         command += ["-t", str(rng.randint(3, 25)), "-R", str(rng.choice((10, 20, 50)))]
         command += ["-M", rng.choice(("simple", "extended", "prepared"))]
-        run_client(session, [*command, DATABASE], folder=folder, environment=environment)
+        run_tool(session, [*command, DATABASE], folder, environment=environment)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
+from common_tool import home, run_tool
 
 WAIT_S = 2.0
 MAX_VALUE_BYTES = 200_000
@@ -82,7 +82,7 @@ def act(session: Session) -> None:
 def _cache(session: Session, client: Any) -> None:
     """Look up what a page needs; what is missing is made and kept for a while."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         hits = misses = 0
         for _ in range(heavy(rng, 4, 0.8, 1, 40)):
             key = _key(rng)
@@ -99,7 +99,7 @@ def _cache(session: Session, client: Any) -> None:
 def _queue(session: Session, client: Any) -> None:
     """Put jobs into a list and take them out again, waiting a little when there are none."""
     rng, name = session.rng, f"queue:{word(session.rng)}"
-    for _ in actions(session):
+    for _ in session.actions():
         jobs = [_value(session) for _ in range(heavy(rng, 2, 0.8, 1, 20))]
         client.lpush(name, *jobs)
         taken = 0
@@ -113,7 +113,7 @@ def _channel(session: Session, client: Any) -> None:
     name = f"room.{word(session.rng)}"
     with client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(name)
-        for _ in actions(session):
+        for _ in session.actions():
             sent = heavy(session.rng, 2, 0.8, 1, 15)
             for _ in range(sent):
                 client.publish(name, _value(session))
@@ -124,7 +124,7 @@ def _channel(session: Session, client: Any) -> None:
 def _load(session: Session, client: Any) -> None:
     """Write many keys at once, and scan over what is there."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         with client.pipeline(transaction=rng.random() < 0.3) as batch:
             count = heavy(rng, 30, 0.8, 2, 300)
             for _ in range(count):
@@ -140,13 +140,13 @@ def _cli(session: Session) -> None:
     tool = ["redis-cli", "-h", session.peer["address"], "-p", str(session.port)]
     choices = ("INFO", "DBSIZE", "CLIENT LIST", "CONFIG GET max*", "SLOWLOG GET", "MEMORY STATS")
     with home() as folder:
-        for _ in actions(session):
+        for _ in session.actions():
             lines = [rng.choice(choices) for _ in range(heavy(rng, 1.6, 0.8, 1, 8))]
             lines += [f"SET {_key(rng)} {word(rng, 3, 60)}", f"GET {_key(rng)}"][: rng.randrange(3)]
             if len(lines) == 1:
-                run_client(session, [*tool, *lines[0].split()], folder=folder)
+                run_tool(session, [*tool, *lines[0].split()], folder)
             else:
-                run_client(session, tool, folder=folder, stdin="\n".join(lines).encode() + b"\n")
+                run_tool(session, tool, folder, stdin="\n".join(lines) + "\n")
 
 
 def _benchmark(session: Session) -> None:
@@ -154,7 +154,7 @@ def _benchmark(session: Session) -> None:
     rng = session.rng
     tool = ["redis-benchmark", "-h", session.peer["address"], "-p", str(session.port), "-q"]
     with home() as folder:
-        for _ in actions(session):
+        for _ in session.actions():
             options = {
                 "-n": heavy(rng, 60, 0.6, 10, MAX_BENCHMARK),
                 "-c": rng.choice((1, 2, 4, 8)),
@@ -163,7 +163,7 @@ def _benchmark(session: Session) -> None:
                 "-t": rng.choice(("get", "set,get", "incr", "lpush,lpop", "ping")),
             }
             words = [str(part) for pair in options.items() for part in pair]
-            run_client(session, [*tool, *words], folder=folder)
+            run_tool(session, [*tool, *words], folder)
 
 
 if __name__ == "__main__":

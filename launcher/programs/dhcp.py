@@ -17,8 +17,7 @@ import time
 from typing import Any
 
 import common_dhcp as dhcp
-from common import PeerError, Service, Session, emit, main, word
-from common_client import actions
+from common import PeerError, Service, Session, begun, emit, main, word
 from common_dhcp import Message, network_of, open_socket, own_address
 
 WAIT_S, TRIES = 1.5, 4
@@ -151,7 +150,7 @@ def act(session: Session) -> None:
     mine = ipaddress.IPv4Address(own_address(session.peer["address"]))
     port = dhcp.CLIENT_PORT if variant == "join" else 0
     with contextlib.closing(open_socket(str(mine), port)) as sock:
-        for _ in actions(session):
+        for _ in session.actions():
             device = Device(session.rng)
             if variant in ("join", "relay"):
                 _join(session, sock, device, mine if variant == "relay" else None)
@@ -204,6 +203,7 @@ def _exchange(
     session: Session, sock: socket.socket, place: tuple[str, int], asked: Message
 ) -> Message:
     """Send until there is an answer."""
+    begun()
     for _ in range(TRIES):
         sock.sendto(asked.pack(), place)
         end = time.monotonic() + min(WAIT_S, max(session.left_s(), 0.1))

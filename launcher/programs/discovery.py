@@ -8,7 +8,7 @@ import socket
 from ipaddress import ip_address, ip_network
 
 from common import Session, emit, main
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_ADDRESSES, MAX_RATE_S = 128, 100.0
 PROBES = {"nmap-ping": ("-PE",), "nmap-syn": ("-PS22,80,443",), "nmap-ack": ("-PA80,443",)}
@@ -71,15 +71,17 @@ async def _connect(session: Session, addresses: list[str], found: set[str]) -> N
 
 def _by_tool(session: Session, variant: str, addresses: list[str]) -> set[str]:
     rate = str(min(float(session.params["rate_s"]), MAX_RATE_S))
-    with folder() as home:
+    with home() as folder:
         if variant == "fping":
             gap_ms = str(max(int(1_000 / float(rate)), 1))
-            said = run_tool(session, ["fping", "-a", "-r1", "-i", gap_ms, *addresses], home=home)
+            said = run_tool(
+                session, ["fping", "-a", "-r1", "-i", gap_ms, *addresses], folder, fine=None
+            ).output
             return set(re.findall(r"^(\d+\.\d+\.\d+\.\d+)$", said, re.MULTILINE))
         command = ["nmap", "-sn", "-n", "--max-rate", rate, "--host-timeout", "5s", "-oG", "-"]
         # Within a network nmap asks by ARP, which is a sweep of its own kind.
         command += PROBES.get(variant, ()) + (("--disable-arp-ping",) if variant in PROBES else ())
-        said = run_tool(session, [*command, *addresses], home=home)
+        said = run_tool(session, [*command, *addresses], folder, fine=None).output
         return set(re.findall(r"Host: (\S+) \(.*Status: Up", said))
 
 

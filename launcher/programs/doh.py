@@ -10,8 +10,8 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main
-from common_client import actions, home, paced_actions, run_client
 from common_pem import server_name, write_authority
+from common_tool import home, run_tool
 from common_unbound import query, serve_unbound, wanted
 
 PATH = "/dns-query"
@@ -118,7 +118,7 @@ async def _resolve(session: Session, *, burst: bool) -> None:
         )
         try:
             resolver = Resolver(session, streams)
-            async for _ in paced_actions(session):
+            async for _ in session.paced_actions():
                 count = heavy(session.rng, 6, 0.7, 2, 40) if burst else session.rng.choice((1, 2))
                 for _ in range(count):
                     resolver.ask()
@@ -135,7 +135,7 @@ def _curl(session: Session, folder: Path) -> None:
     place = f"{name}:{session.port}:{session.peer['address']}"
     common = ["curl", "-sS", "--noproxy", "*", "--http2", "--cacert", str(write_authority(folder))]
     file = folder / "question"
-    for _ in actions(session):
+    for _ in session.actions():
         url = f"https://{name}:{session.port}{PATH}"
         command = [*common, "-o", "/dev/null", "--resolve", place]
         if rng.random() < 0.4:
@@ -144,19 +144,19 @@ def _curl(session: Session, folder: Path) -> None:
         else:
             file.write_bytes(query(rng, session.peer["host"], padded=rng.random() < 0.5))
             command += ["-H", f"content-type: {TYPE}", "--data-binary", f"@{file}", url]
-        run_client(session, command, folder=folder)
+        run_tool(session, command, folder)
 
 
 def _kdig(session: Session, folder: Path) -> None:
     """knot's command-line resolver."""
     rng, name = session.rng, server_name(session.peer["host"])
-    for _ in actions(session):
+    for _ in session.actions():
         command = ["kdig", f"@{session.peer['address']}", "-p", str(session.port)]
         command += [rng.choice(("+https", "+https-get")), f"+tls-hostname={name}"]
         command += [f"+tls-ca={write_authority(folder)}"]
         for _ in range(rng.choice((1, 1, 2, 4))):
             command += list(wanted(rng, session.peer["host"]))
-        run_client(session, command, folder=folder)
+        run_tool(session, command, folder)
 
 
 if __name__ == "__main__":

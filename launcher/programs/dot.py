@@ -10,8 +10,8 @@ from pathlib import Path
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main
-from common_client import actions, home, paced_actions, run_client
 from common_pem import server_name, write_authority
+from common_tool import home, run_tool
 from common_unbound import query, serve_unbound, wanted
 
 WAIT_S = 6.0
@@ -41,7 +41,7 @@ async def _resolve(session: Session) -> None:
         context.check_hostname = rng.random() < 0.5
         streams = None
         try:
-            async for _ in paced_actions(session):
+            async for _ in session.paced_actions():
                 if streams is None:
                     name = server_name(session.peer["host"])
                     streams = await common_net.connect(
@@ -82,14 +82,14 @@ def _kdig(session: Session, folder: Path) -> None:
     """knot's command-line resolver."""
     rng = session.rng
     trust = write_authority(folder)
-    for _ in actions(session):
+    for _ in session.actions():
         words = [f"@{session.peer['address']}", "-p", str(session.port)]
         words += [f"+tls-ca={trust}", f"+tls-hostname={server_name(session.peer['host'])}"]
         words += ["+padding"] if session.params.get("padded") else ["+nopadding"]
         words += ["+keepopen"] if rng.random() < 0.5 else []
         for _ in range(rng.choice((1, 1, 2, 4))):
             words += list(wanted(rng, session.peer["host"]))
-        run_client(session, ["kdig", *words], folder=folder)
+        run_tool(session, ["kdig", *words], folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from common import PeerError, Session, emit, main, word
 from common_drop import messages, to_name
 from common_syn import checksum
 from common_tls import client_context, server_name
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_BYTES, MAX_RATE_S = 2_000_000, 60.0
 ANSWER_S, TRIES = 1.5, 3
@@ -73,11 +73,11 @@ async def by_https(session: Session, message: bytes) -> str:
     """The message as the body of a request, on a connection that stays or a new one each."""
     port, name = session.peer["ports"][2], server_name(session.rng, session.peer["host"])
     if session.params["variant"] == "https-curl":
-        with folder() as home:
-            (home / "body").write_bytes(message)
+        with home() as folder:
+            (folder / "body").write_bytes(message)
             url = f"https://{session.peer['address']}:{port}/up/{word(session.rng)}"
             command = ["curl", "-sSk", "-m", "10", "--data-binary", "@body", url]
-            return await asyncio.to_thread(run_tool, session, command, home=home)
+            return (await asyncio.to_thread(run_tool, session, command, folder, fine=None)).output
     streams = _streams.get(id(session))
     if streams is None:
         secure = client_context(session.rng)

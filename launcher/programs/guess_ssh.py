@@ -7,7 +7,7 @@ import re
 
 from common import FAILURES, Session, emit, main, word
 from common_shop import PASSWORDS
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_GUESSES = 60
 
@@ -64,14 +64,14 @@ async def _ours(session: Session, guesses: list[str]) -> int:
 def _by_tool(session: Session, tool: str, guesses: list[str]) -> int:
     address, port, user = session.peer["address"], str(session.port), word(session.rng)
     parallel = str(session.params["parallel"])
-    with folder() as home:
-        (home / "words").write_text("\n".join(guesses) + "\n")
+    with home() as folder:
+        (folder / "words").write_text("\n".join(guesses) + "\n")
         if tool == "hydra":
             command = ["hydra", "-l", user, "-P", "words", "-I", "-f", "-t", parallel, "-s", port]
-            said = run_tool(session, [*command, address, "ssh"], home=home)
+            said = run_tool(session, [*command, address, "ssh"], folder, fine=None).output
             return len(re.findall(r"password: \S+", said))
         command = ["medusa", "-h", address, "-n", port, "-u", user, "-P", "words", "-M", "ssh"]
-        said = run_tool(session, [*command, "-f", "-t", parallel], home=home)
+        said = run_tool(session, [*command, "-f", "-t", parallel], folder, fine=None).output
         return len(re.findall(r"ACCOUNT FOUND", said))
 
 

@@ -19,7 +19,7 @@ from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 from aioquic.tls import CipherSuite, SessionTicket
-from common import PeerError, Service, Session, emit, heavy, main, noise, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, noise, word
 from common_headers import client_headers, server_headers
 from common_tls import certificate_chain, server_name
 
@@ -260,6 +260,7 @@ async def act(session: Session) -> None:
     again = user.variant == "resume"
     actions = int(session.params.get("actions", 3))
     while actions > 0 and user.left > 0:
+        begun()
         async with connect(
             session.peer["address"],
             session.port,

@@ -9,7 +9,7 @@ from typing import Any
 import common_net
 from common import Session, emit, main, word
 from common_shop import headers
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S, MAX_REQUESTS = 300.0, 3_000
 
@@ -76,10 +76,10 @@ def _by_ab(session: Session) -> None:
     count = min(int(session.params["requests"]), MAX_REQUESTS)
     url = f"http://{session.peer['address']}:{session.port}/product/{word(session.rng)}"
     try:
-        with folder() as home:
+        with home() as folder:
             command = ["ab", "-q", "-n", str(count), "-c", str(session.params["parallel"])]
             command += ["-s", "10", *(["-k"] if session.params["per_connection"] > 1 else []), url]
-            said = run_tool(session, command, home=home)
+            said = run_tool(session, command, folder, fine=None).output
         done = re.search(r"Complete requests:\s+(\d+)", said)
         answered = int(done[1]) if done else 0
     finally:

@@ -11,7 +11,7 @@ import json
 import socket
 
 import common_net
-from common import PeerError, Session, emit, main
+from common import PeerError, Session, begun, emit, main
 from common_exchange import Message, Profile, content, discard, ending, script, shape, tag
 
 ANSWER_S = 3.0
@@ -107,6 +107,7 @@ async def act(session: Session) -> None:
         if number and not await session.pause():
             return
         player = Player(session, profile)
+        begun()
         await (player.stream() if profile["transport"] == "tcp" else player.datagrams())
         emit("injected", messages=len(player.messages), sent=player.sent, received=player.received)
         if not player.received and any(m.sender == "server" for m in player.messages):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import home, paced_actions
 from common_daemon import start_daemon, workspace
 from common_pem import server_name, write_authority, write_server
+from common_tool import home
 
 WAIT_S = 8.0
 LINE_BYTES = 400
@@ -180,7 +180,7 @@ async def _talk(session: Session, one: Chatter, other: Chatter, *, private: bool
     if not private:
         await one.join(channel)
         await other.join(channel)
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         speaker, listener = (one, other) if rng.random() < 0.6 else (other, one)
         last = ""
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -198,7 +198,7 @@ def _spoken(last: str) -> Callable[[str], bool]:
 async def _lurk(session: Session, chatter: Chatter) -> None:
     """Somebody who looks around in channels and says nothing."""
     rng = session.rng
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         channel = f"#{word(rng)}"
         await chatter.join(channel)
         for what in rng.sample((f"TOPIC {channel}", f"WHO {channel}", "LIST", "LUSERS", "MOTD"), 2):
@@ -212,7 +212,7 @@ async def _bot(session: Session, bot: Chatter) -> None:
     """A program that announces things in volleys and keeps its channel's topic."""
     rng, channel = session.rng, f"#{word(session.rng)}"
     await bot.join(channel)
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         for _ in range(heavy(rng, 3, 0.8, 1, 25)):
             bot.say(channel)
             await asyncio.sleep(rng.uniform(0.0, 0.1))

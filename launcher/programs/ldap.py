@@ -13,9 +13,9 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
+from common_tool import home, run_tool
 
 BASE = "dc=lab"
 ADMIN, PASSWORD = f"cn=admin,{BASE}", "lab-password"
@@ -146,7 +146,7 @@ def _bound(session: Session, folder: Path, who: str | None, secure: bool) -> Ite
 
 def _logins(session: Session, folder: Path) -> None:
     """A service that checks people's passwords: look the name up, then bind as it."""
-    for _ in actions(session):
+    for _ in session.actions():
         number = session.rng.randrange(PEOPLE)
         secure = session.rng.random() < 0.3
         with _bound(session, folder, None, secure) as link:
@@ -159,7 +159,7 @@ def _logins(session: Session, folder: Path) -> None:
 def _address_book(session: Session, link: Any) -> None:
     """A mail program that completes names as they are typed."""
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         name = word(rng, 1, 4)
         for end in range(1, len(name) + 1):
             start = name[:end]
@@ -176,7 +176,7 @@ def _address_book(session: Session, link: Any) -> None:
 
 def _synchronise(session: Session, link: Any) -> None:
     """Everybody, page after page, as replicas and phones fetch them."""
-    for _ in actions(session):
+    for _ in session.actions():
         size = session.rng.choice((25, 50, 100, 200))
         found = link.extend.standard.paged_search(
             f"ou={session.rng.choice(UNITS)},{BASE}",
@@ -193,7 +193,7 @@ def _changes(session: Session, link: Any) -> None:
     import ldap3
 
     rng = session.rng
-    for _ in actions(session):
+    for _ in session.actions():
         name = f"cn={word(rng)}{rng.getrandbits(32):x},ou=hosts,{BASE}"
         link.add(name, "device", {"description": word(rng, 5, 200)})
         for _ in range(rng.randrange(4)):
@@ -213,7 +213,7 @@ def _tools(session: Session, folder: Path, *, tls: bool) -> None:
     place = ["-x", "-H", f"{scheme}://{session.peer['address']}:{port}/"]
     place += ["-D", ADMIN, "-w", PASSWORD] if rng.random() < 0.5 else []
     environment = {"LDAPTLS_CACERT": str(write_authority(folder))}
-    for _ in actions(session):
+    for _ in session.actions():
         command = ["ldapsearch", *place, "-LLL", "-b", BASE]
         command += [f"(uid=user{rng.randrange(PEOPLE)})", *rng.sample(PERSON, rng.randint(0, 4))]
         if rng.random() < 0.3:
@@ -221,7 +221,7 @@ def _tools(session: Session, folder: Path, *, tls: bool) -> None:
         if rng.random() < 0.2:
             command = ["ldapwhoami", *place]
         # 4: more entries than wanted
-        run_client(session, command, folder=folder, codes=(0, 4), environment=environment)
+        run_tool(session, command, folder, fine=(0, 4), environment=environment)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import actions
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 
 GROUP = "224.0.0.251"
 TYPES = (
@@ -72,7 +71,7 @@ def act(session: Session) -> None:
         _be_member(session)
         return
     place = (session.peer["address"] if variant == "direct" else GROUP, session.port)
-    for _ in actions(session):
+    for _ in session.actions():
         with _asking(session) as sock:
             if variant == "names":
                 _ask(session, sock, place, [(f"{session.peer['host']}.local", A)])
@@ -111,6 +110,7 @@ def _ask(
     rng = session.rng
     number, flags = rng.choice((0, rng.getrandbits(16))), rng.choice((0, UNICAST))
     answers: list[bytes] = []
+    begun()
     for _ in range(2):
         sock.sendto(question(names, number, flags), place)
         end = time.monotonic() + min(WAIT_S, max(session.left_s(), 0.1))
@@ -158,8 +158,9 @@ def _be_member(session: Session) -> None:
     try:
         rng = session.rng
         thing = _thing(rng, f"{rng.choice(TYPES)}._tcp.local.", word(rng), mine)
+        begun()
         zeroconf.register_service(thing)
-        for _ in actions(session):
+        for _ in session.actions():
             kinds = [f"{kind}._tcp.local." for kind in rng.sample(TYPES, rng.randint(1, 4))]
             browser = ServiceBrowser(zeroconf, kinds, handlers=[notice])
             session.rest()

@@ -13,7 +13,7 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main
-from common_client import home, paced_actions, run_client
+from common_tool import home, run_tool
 
 TABLE = 2_000  # registers and coils of each kind
 MAX_REGISTERS, MAX_COILS = 120, 1_500  # of one request
@@ -173,7 +173,7 @@ async def _sweep(session: Session, master: Master) -> None:
 
 async def _operator(session: Session, master: Master) -> None:
     """A person at a panel: looks at pages, now and then presses a button."""
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         for _ in range(session.rng.randint(1, 6)):
             await master.read(*_somewhere(session.rng, 8))
         if session.rng.random() < 0.3:
@@ -184,7 +184,7 @@ async def _mbpoll(session: Session) -> None:
     """The command-line tool, once each time."""
     rng = session.rng
     with home() as folder:
-        async for _ in paced_actions(session):
+        async for _ in session.paced_actions():
             command = ["mbpoll", "-m", "tcp", "-p", str(session.port), "-1", "-q"]
             command += [
                 "-a",
@@ -194,7 +194,7 @@ async def _mbpoll(session: Session) -> None:
             ]
             command += ["-t", str(rng.choice((0, 1, 3, 4)))]
             command += ["-c", str(heavy(rng, 10, 0.8, 1, 120)), session.peer["address"]]
-            run_client(session, command, folder=folder)
+            run_tool(session, command, folder)
 
 
 if __name__ == "__main__":

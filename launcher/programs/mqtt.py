@@ -9,10 +9,10 @@ from pathlib import Path
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_mqtt import TLS_PORT, client_name, connected
 from common_pem import write_authority, write_server
+from common_tool import home, run_tool
 
 MAX_PAYLOAD_BYTES = 300_000
 
@@ -68,7 +68,7 @@ def _chat(session: Session, folder: Path, *, tls: bool) -> None:
         room = _topic(session)
         link.client.subscribe(f"{room}/#", qos=rng.randrange(3))
         said = 0
-        for _ in actions(session):
+        for _ in session.actions():
             count = heavy(rng, 1.5, 0.8, 1, 10)
             for _ in range(count):
                 payload = _payload(session)
@@ -86,7 +86,7 @@ def _notify(session: Session, folder: Path) -> None:
     topic = _topic(session)
     with connected(session, folder) as waiting, connected(session, folder) as source:
         waiting.client.subscribe(topic, qos=qos)
-        for _ in actions(session):
+        for _ in session.actions():
             source.publish(topic, _payload(session), qos=qos, retain=rng.random() < 0.3)
             emit("notified", received=len(waiting.received))
         waiting.wait_received(1)
@@ -101,14 +101,14 @@ def _tools(session: Session, folder: Path, *, tls: bool) -> None:
     if tls:
         place += ["--cafile", str(write_authority(folder)), "--insecure"]
     file = folder / "payload"
-    for action in actions(session):
+    for action in session.actions():
         qos = ["-q", str(rng.randrange(3)), "-i", client_name(rng)[:20]]
         if action % 2 == 0:
             file.write_bytes(_payload(session))
             command = ["mosquitto_pub", *place, *qos, "-t", topic, "-f", str(file), "-r"]
         else:
             command = ["mosquitto_sub", *place, *qos, "-t", topic, "-C", "1", "-W", "3"]
-        run_client(session, command, folder=folder)
+        run_tool(session, command, folder)
 
 
 if __name__ == "__main__":

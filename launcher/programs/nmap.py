@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from common import Session, emit, main
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S = 200.0
 MODES = {
@@ -28,13 +28,13 @@ def act(session: Session) -> None:
     found: set[int] = set()
     ended = False
     try:
-        with folder() as home:
+        with home() as folder:
             command = ["nmap", "-Pn", "-n", "-oG", "-", *MODES[variant]]
             command += ["--max-rate", str(min(float(session.params["rate_s"]), MAX_RATE_S))]
             command += ["--max-retries", "2", "-p", ",".join(map(str, sorted(tried)))]
             if session.params["fragments"] and variant in ("syn", "fin", "xmas", "null"):
                 command.append("-f")
-            said = run_tool(session, [*command, target], home=home)
+            said = run_tool(session, [*command, target], folder, fine=None).output
         found = {int(port) for port in re.findall(r"(\d+)/open(?:\|filtered)?/", said)}
         ended = "nmap done" in said.lower()
     finally:

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from common import PeerError, Service, Session, emit, main
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
+from common_tool import home, run_tool
 
 SINCE_1900_S = 2_208_988_800
 WAIT_S, TRIES = 1.5, 3
@@ -54,7 +54,7 @@ def act(session: Session) -> None:
         if variant == "daemon":
             _chrony(session, folder, "daemon")
             return
-        for _ in actions(session):
+        for _ in session.actions():
             if variant in ("once", "secure"):
                 _chrony(session, folder, variant)
             elif variant == "tool":
@@ -78,16 +78,17 @@ def _chrony(session: Session, folder: Path, variant: str) -> None:
     config.write_text("\n".join(lines) + "\n", encoding="ascii")
     stay_s = max(int(min(session.left_s() - 1, float(session.params.get("stay_s", 5)))), 1)
     options = ["-t", str(stay_s)] if variant == "daemon" else ["-Q", "-t", str(stay_s)]
-    said = run_client(session, [*CHRONYD, *options, "-f", str(config)], folder=folder, codes=(0, 1))
-    if variant != "daemon" and b"System clock wrong by" not in said and session.left_s() > 1:
-        raise PeerError(f"no time: {said[-100:].decode(errors='replace')}")
+    command = [*CHRONYD, *options, "-f", str(config)]
+    said = run_tool(session, command, folder, fine=(0, 1)).output
+    if variant != "daemon" and "System clock wrong by" not in said and session.left_s() > 1:
+        raise PeerError(f"no time: {said[-100:]}")
 
 
 def _tool(session: Session, folder: Path) -> None:
     """ntpdig, which replaced ntpdate."""
     samples = str(session.rng.randint(1, 4))
     command = ["ntpdig", "-p", samples, "-t", "2", session.peer["address"]]
-    run_client(session, command, folder=folder)
+    run_tool(session, command, folder)
 
 
 def _simple(session: Session) -> None:

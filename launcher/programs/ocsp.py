@@ -14,9 +14,9 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import authority, issue, write_authority, write_key
+from common_tool import home, run_tool
 
 FIRST, COUNT = 0x10_0000_0000, 400  # serial numbers that the authority has given
 REVOKED_SHARE = 0.1
@@ -57,7 +57,7 @@ def act(session: Session) -> None:
         with home() as folder:
             _tool(session, folder)
         return
-    for _ in actions(session):
+    for _ in session.actions():
         many = variant == "audit"
         for _ in range(heavy(session.rng, 5, 0.6, 2, 20) if many else 1):
             _ask(session, get=variant == "get" or (many and session.rng.random() < 0.3))
@@ -121,13 +121,13 @@ def _judged(status: int, body: bytes) -> dict[str, Any]:
 def _tool(session: Session, folder: Path) -> None:
     """openssl's client, about one or several certificates at once."""
     rng, certificate = session.rng, write_authority(folder)
-    for _ in actions(session):
+    for _ in session.actions():
         command = ["openssl", "ocsp", "-url", f"http://{session.peer['address']}:{session.port}/"]
         command += ["-issuer", str(certificate), "-CAfile", str(certificate)]
         command += ["-nonce" if session.params.get("nonce") else "-no_nonce"]
         for _ in range(heavy(rng, 1.5, 0.8, 1, 12)):
             command += ["-serial", f"0x{_number(rng):X}"]
-        run_client(session, command, folder=folder)
+        run_tool(session, command, folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import paced_actions
 
 SPACE = "urn:lab:machines"
 MACHINES, VALUES = 6, 12
@@ -123,7 +122,7 @@ async def _watch(session: Session, client: Any, space: int) -> None:
     await subscription.subscribe_data_change(
         _nodes(session, client, space, int(session.params.get("values", 8)))
     )
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         emit("watched", changes=seen.changes)
     with contextlib.suppress(TimeoutError):
         await subscription.delete()
@@ -132,7 +131,7 @@ async def _watch(session: Session, client: Any, space: int) -> None:
 async def _browse(session: Session, client: Any, _space: int) -> None:
     """An engineer who looks through the tree."""
     node = client.nodes.objects
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         children = await node.get_children()
         for child in children[: heavy(session.rng, 4, 0.7, 1, 15)]:
             await child.read_browse_name()
@@ -142,7 +141,7 @@ async def _browse(session: Session, client: Any, _space: int) -> None:
 
 async def _set(session: Session, client: Any, space: int) -> None:
     """Set points written and read back."""
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         for node in _nodes(session, client, space, heavy(session.rng, 2, 0.7, 1, 12)):
             await node.write_value(session.rng.uniform(-50, 500))
             emit("set", value=await node.read_value())
@@ -150,7 +149,7 @@ async def _set(session: Session, client: Any, space: int) -> None:
 
 async def _call(session: Session, client: Any, space: int) -> None:
     """Orders to machines, with the recipe as text."""
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         name = f"ns={space};s=machine{session.rng.randrange(MACHINES)}"
         machine, method = client.get_node(name), client.get_node(f"{name}.run").nodeid
         order = " ".join(word(session.rng) for _ in range(heavy(session.rng, 12, 1.0, 1, 600)))

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import common_net
-from common import Service, Session, main, word
+from common import Service, Session, begun, main, word
 from common_daemon import start_daemon, workspace
 from common_inside import carry
+from common_pem import pair, write_authority
 from common_proxy import serve_one
-from common_tools import folder
-from common_vpn import PROXY_PORT, authority, server_chain, through, until_up
+from common_tool import home
+from common_vpn import PROXY_PORT, through, until_up
 
 NETWORKS = {"udp": "198.19.249", "tcp": "198.19.250"}  # addresses inside the tunnel
 START_S = 15.0
@@ -25,9 +26,11 @@ async def serve(service: Service) -> None:
     """A daemon for UDP and one for TCP on the first port; a proxy behind each."""
     port = service.ports[0]
     for transport, network in NETWORKS.items():
-        home = workspace(service)
-        (home / "ca.pem").write_text(authority())
-        (home / "server.pem").write_text(server_chain())
+        folder = workspace(service)
+        write_authority(folder, "ca.pem")
+        (folder / "server.pem").write_bytes(
+            b"".join(pair(service.rng, service.host, service.address))
+        )
         await start_daemon(
             service,
             [
@@ -38,7 +41,7 @@ async def serve(service: Service) -> None:
                 *("--server", f"{network}.0", "255.255.255.0", "--duplicate-cn"),
                 *("--ca", "ca.pem", "--cert", "server.pem", "--key", "server.pem", "--dh", "none"),
                 *("--verify-client-cert", "none", "--script-security", "2"),
-                *("--auth-user-pass-verify", "/bin/true", "via-file", "--tmp-dir", str(home)),
+                *("--auth-user-pass-verify", "/bin/true", "via-file", "--tmp-dir", str(folder)),
                 *(
                     "--data-ciphers",
                     CIPHERS,
@@ -50,7 +53,7 @@ async def serve(service: Service) -> None:
                     "--suppress-timestamps",
                 ),
             ],
-            folder=home,
+            folder=folder,
             udp=[port] if transport == "udp" else [],
             tcp=[port] if transport == "tcp" else [],
         )
@@ -71,17 +74,18 @@ async def act(session: Session) -> None:
 @asynccontextmanager
 async def _tunnel(session: Session, transport: str) -> AsyncIterator[str]:
     interface = f"ovc{os.getpid()}"
-    with folder() as home:
-        (home / "ca.pem").write_text(authority())
-        (home / "login").write_text(f"{word(session.rng)}\n{word(session.rng)}\n")
+    with home() as folder:
+        write_authority(folder, "ca.pem")
+        (folder / "login").write_text(f"{word(session.rng)}\n{word(session.rng)}\n")
         command = ["openvpn", "--client", "--dev", interface, "--dev-type", "tun", "--nobind"]
         command += ["--proto", "udp4" if transport == "udp" else "tcp4-client", "--disable-dco"]
         command += ["--remote", session.peer["address"], str(session.port), "--ca", "ca.pem"]
         command += ["--auth-user-pass", "login", "--verb", "1", "--connect-retry", "1"]
         command += ["--data-ciphers", str(session.params["cipher"]), "--suppress-timestamps"]
         command += ["--ping", str(session.params["ping_s"])]
+        begun()
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=subprocess.DEVNULL, cwd=home, env={**os.environ, "HOME": str(home)}
+            *command, stdin=subprocess.DEVNULL, cwd=folder, env={**os.environ, "HOME": str(folder)}
         )
         try:
             yield interface

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import server_name, write_authority, write_server
+from common_tool import home, run_tool
 
 AS_NOBODY = ("proot", "-i", "65534:65534")
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
@@ -128,10 +128,10 @@ def act(session: Session) -> None:
     try:
         with home() as folder:
             if variant in ("mpop", "fetchmail"):
-                for _ in actions(session):
+                for _ in session.actions():
                     (_mpop if variant == "mpop" else _fetchmail)(session, folder)
                 return
-            for _ in actions(session):
+            for _ in session.actions():
                 with _mailbox(session, folder, variant) as box:
                     (_check if variant == "check" else _fetch)(session, box)
     except poplib.error_proto as error:
@@ -213,7 +213,7 @@ def _mpop(session: Session, folder: Path) -> None:
     if tls != "off":
         command += [f"--tls-starttls={'on' if tls == 'starttls' else 'off'}"]
         command += [f"--tls-trust-file={write_authority(folder)}"]
-    run_client(session, command, folder=folder)
+    run_tool(session, command, folder)
 
 
 def _fetchmail(session: Session, folder: Path) -> None:
@@ -237,7 +237,7 @@ def _fetchmail(session: Session, folder: Path) -> None:
     file.write_text(" ".join(words) + "\n", encoding="ascii")
     command = ["fetchmail", "--nodetach", "--nosyslog", "-f", str(file)]
     command += ["--idfile", str(folder / "ids"), "--pidfile", str(folder / "pid")]
-    run_client(session, command, folder=folder, codes=(0, 1, 13))  # 1: no mail, 13: the limit
+    run_tool(session, command, folder, fine=(0, 1, 13))  # 1: no mail, 13: the limit
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import common_net
 import common_person
-from common import PeerError, Service, Session, emit, main, word
+from common import PeerError, Service, Session, begun, emit, main, word
 from common_tool import home
 from common_x import Window, display_up, server_command
 
@@ -65,6 +65,7 @@ async def act(session: Session) -> None:
         server = _start(screen, folder, {})
         try:
             await display_up(display)
+            begun()
             client = _start(_client_command(session), folder, {"DISPLAY": display})
             try:
                 await _use(session, Window(display), client, folder)

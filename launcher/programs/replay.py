@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 
-from common import PeerError, Session, emit, main
+from common import PeerError, Session, begun, emit, main
 from common_packets import Arrived, Conversation, End, Place, Wire, conversations, quiet
 
 
@@ -36,6 +36,7 @@ class Replay:
             own, far = (self.own, port.getsockname()[1]), (self.target, talk.server_port)
             end = End(talk, self.wire, client=True, own=own, far=far)
             self.ends[talk.protocol, far, own[1]] = end
+            begun()
             done = await end.play()
             await asyncio.sleep(0.1)  # what was sent twice still comes; nobody shall answer it
             del self.ends[talk.protocol, far, own[1]]

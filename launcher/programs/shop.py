@@ -15,7 +15,7 @@ from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, word
 from common_shop import HIDDEN, PASSWORDS, SECRETS, request
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 PRODUCTS = 60
 PAGE_BYTES = (2_000, 60_000)
@@ -123,7 +123,7 @@ def _wish(variant: str, rng: random.Random) -> tuple[str, str, dict[str, str] | 
 
 def _by_curl(session: Session, variant: str) -> None:
     """The same with curl, a process and a connection each."""
-    with folder() as home:
+    with home() as folder:
         for action in range(int(session.params.get("actions", 5))):
             if action and not session.rest(float(session.params.get("think_scale", 1.0))):
                 return
@@ -132,7 +132,12 @@ def _by_curl(session: Session, variant: str) -> None:
             command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-m", "20", url]
             for name, value in (form or {}).items():
                 command += ["--data-urlencode", f"{name}={value}"]
-            emit("answer", tool="curl", method=method, status=run_tool(session, command, home=home))
+            emit(
+                "answer",
+                tool="curl",
+                method=method,
+                status=run_tool(session, command, folder, fine=None).output,
+            )
 
 
 if __name__ == "__main__":

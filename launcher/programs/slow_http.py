@@ -8,7 +8,7 @@ import time
 
 import common_net
 from common import FAILURES, Session, emit, main, word
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_CONNECTIONS = 120
 LONG_S = 3.0  # a server that holds half of the connections this long is being worn down
@@ -61,13 +61,13 @@ def _by_tool(session: Session, mode: str) -> None:
     url = f"http://{session.peer['address']}:{session.port}/product/{word(session.rng)}"
     held = 0
     try:
-        with folder() as home:
+        with home() as folder:
             command = ["slowhttptest", "-c", str(count), mode, "-u", url, "-l", str(seconds)]
             command += ["-r", str(int(session.params["rate_s"])), "-p", "2"]
             command += ["-i", str(max(int(session.params["gap_s"]), 1))]
             if mode == "-X":
                 command += ["-w", "10", "-y", "20", "-n", "1", "-z", "8"]
-            said = run_tool(session, command, home=home)
+            said = run_tool(session, command, folder, fine=None).output
         held = max((int(n) for n in re.findall(r"connected:\s+(\d+)", said)), default=0)
     finally:
         emit("effect", success=held > count / 2, connections=count, held=held)

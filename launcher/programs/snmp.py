@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 
 from common import Service, Session, main, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
+from common_tool import home, run_tool
 
 READ, WRITE, USER, PASSWORD = "public", "private", "manager", "lab-password"
 TREES = ("system", "interfaces", "ip", "icmp", "tcp", "udp", "ifMIB")
@@ -57,15 +57,15 @@ def act(session: Session) -> None:
     """Manage as the variant says."""
     variant = str(session.params.get("variant", "poll"))
     with home() as folder:
-        for number in actions(session):
+        for number in session.actions():
             tool, options, what = _request(session, variant, number)
             place = f"udp:{session.peer['address']}:{session.port}"
             common = ["-m", "", "-On", "-t", "2", "-r", "2"]
-            run_client(
+            run_tool(
                 session,
                 [tool, *common, *_security(session, variant), *options, place, *what],
-                folder=folder,
-                codes=(0, 2) if variant == "poll" else (0,),  # 2: version 1 knows no such value
+                folder,
+                fine=(0, 2) if variant == "poll" else (0,),  # 2: version 1 knows no such value
                 environment={"SNMP_PERSISTENT_DIR": str(folder), "SNMPCONFPATH": str(folder)},
             )
 

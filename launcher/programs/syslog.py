@@ -18,9 +18,9 @@ from pathlib import Path
 
 import common_net
 from common import Service, Session, emit, heavy, main, word
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import server_name, write_authority, write_server
+from common_tool import home, run_tool
 
 MAX_BURST = 300
 TAGS = ("sshd", "kernel", "systemd", "nginx", "cron", "postfix/smtpd", "app", "sudo", "dhcpd")
@@ -105,7 +105,7 @@ def act(session: Session) -> None:
 
 def _bursts(session: Session) -> Iterator[int]:
     """How many messages come at once, again and again."""
-    for _ in actions(session):
+    for _ in session.actions():
         count = heavy(session.rng, float(session.params.get("burst", 2)), 1.0, 1, MAX_BURST)
         yield count
         emit("logged", messages=count)
@@ -165,7 +165,7 @@ def _tool(session: Session, folder: Path) -> None:
         command = ["logger", "-n", session.peer["address"], "-P", str(session.port)]
         command += [rng.choice(("-d", "-T")), "-t", rng.choice(TAGS), "-f", str(file)]
         command += [rng.choice(("--rfc3164", "--rfc5424", "--rfc5424=notq"))]
-        run_client(session, command, folder=folder)
+        run_tool(session, command, folder)
 
 
 if __name__ == "__main__":

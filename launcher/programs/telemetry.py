@@ -11,8 +11,8 @@ from pathlib import Path
 
 import common_net
 from common import Session, emit, main, noise, word
-from common_client import home
 from common_mqtt import Link, connected
+from common_tool import home
 
 QUANTITIES = ("temperature", "humidity", "pressure", "power", "co2", "voltage", "flow", "level")
 NAP_S = 1.5  # at least, between two reports of a device that sleeps

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import SHARE_S, client_environment, home, paced_actions
 from common_telnet import (
     DO,
     DONT,
@@ -30,6 +29,7 @@ from common_telnet import (
     Parser,
     negotiation,
 )
+from common_tool import home, time_left_s, tool_environment
 
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
 PROMPT = b"$ "
@@ -166,7 +166,7 @@ async def act(session: Session) -> None:
     person = Person(session, reader, writer)
     try:
         await person.login()
-        async for _ in paced_actions(session):
+        async for _ in session.paced_actions():
             await person.line(command(session.rng))
             await person.expect(PROMPT)
         writer.write(b"exit\r\n")
@@ -250,7 +250,7 @@ async def _program(session: Session) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=client_environment(folder),
+            env=tool_environment(folder),
         )
         if process.stdin is None or process.stdout is None:
             raise PeerError("telnet has no pipes")
@@ -259,11 +259,11 @@ async def _program(session: Session) -> None:
                 if not await session.sleep(0.5 + session.rng.expovariate(5)):
                     return
                 process.stdin.write(line.encode() + b"\n")
-            async for _ in paced_actions(session):
+            async for _ in session.paced_actions():
                 process.stdin.write(command(session.rng).encode() + b"\n")
                 await process.stdin.drain()
             process.stdin.write(b"exit\n")
-            async with asyncio.timeout(max(session.left_s() - SHARE_S, 0.1)):
+            async with asyncio.timeout(time_left_s(session)):
                 said = await process.stdout.read()
             emit("program", received_bytes=len(said))
         except TimeoutError:

@@ -12,10 +12,10 @@ import ssl
 import common_net
 import common_person
 from common import PeerError, Service, Session, emit, main
-from common_client import actions, home, run_client
 from common_daemon import start_daemon, workspace
 from common_pem import server_name, write_authority, write_server
 from common_rfb import CURSOR, HEXTILE, RAW, ZRLE, Viewer
+from common_tool import home, run_tool
 
 SIZES = ("800x600", "1024x768", "1280x800")
 ENCODINGS = {"zrle": [ZRLE], "hextile": [HEXTILE], "raw": [RAW], "zrle-cursor": [ZRLE, CURSOR]}
@@ -48,7 +48,7 @@ async def act(session: Session) -> None:
     with home() as folder:
         if variant == "snapshot":
             place = f"{session.peer['address']}::{session.port}"
-            for _ in actions(session):
+            for _ in session.actions():
                 command = [
                     "vncsnapshot",
                     "-quiet",
@@ -57,7 +57,7 @@ async def act(session: Session) -> None:
                     str(session.rng.randint(10, 95)),
                 ]
                 command += ["-encodings", session.rng.choice(("zlib", "zlib", "hextile", "raw"))]
-                run_client(session, [*command, place, str(folder / "picture.jpg")], folder=folder)
+                run_tool(session, [*command, place, str(folder / "picture.jpg")], folder)
             return
         context = None
         if variant == "work-tls":

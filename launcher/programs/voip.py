@@ -12,7 +12,7 @@ import random
 import time
 from typing import Any
 
-from common import PeerError, Service, Session, emit, main, word
+from common import PeerError, Service, Session, begun, emit, main, word
 from common_rtp import CODECS, Codec, Sender, is_control
 from common_rtp import parse as parse_rtp
 from common_sip import Message, describe, described
@@ -195,6 +195,7 @@ class Phone:
         """Send a request, again where nothing comes; its final response."""
         deadline = time.monotonic() + patience_s
         wait_s = RESEND_S
+        begun()
         self.port.transport.sendto(bytes(request), self.place)
         while time.monotonic() < deadline:
             try:

@@ -6,7 +6,7 @@ import re
 
 from common import Session, emit, main, word
 from common_shop import HIDDEN, WORDS, request
-from common_tools import folder, run_tool
+from common_tool import home, run_tool
 
 MAX_RATE_S = 60.0
 
@@ -42,8 +42,8 @@ def wordlist(session: Session) -> list[str]:
 
 def _by_tool(session: Session, tool: str, words: list[str]) -> set[str]:
     url = f"http://{session.peer['address']}:{session.port}"
-    with folder() as home:
-        (home / "words").write_text("\n".join(words) + "\n")
+    with home() as folder:
+        (folder / "words").write_text("\n".join(words) + "\n")
         gap_ms = str(int(1_000 / min(float(session.params["rate_s"]), MAX_RATE_S)))
         if tool == "gobuster":
             command = ["gobuster", "dir", "-u", url, "-w", "words", "-q", "--no-color", "-e"]
@@ -51,7 +51,7 @@ def _by_tool(session: Session, tool: str, words: list[str]) -> set[str]:
             command += ["-b", "404", "--timeout", "5s"]
         else:
             command = ["dirb", url, "words", "-S", "-r", "-z", gap_ms]
-        said = run_tool(session, command, home=home)
+        said = run_tool(session, command, folder, fine=None).output
     return set(re.findall(rf"{re.escape(url)}/([a-z0-9-]+)", said))
 
 

@@ -14,7 +14,7 @@ import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_net import TLS_PORTS, port_of
 from common_rtc import connection, furnish, take
 from common_tls import client_context, server_contexts
@@ -197,6 +197,7 @@ class Signals:
         return await asyncio.to_thread(self._ask, method, path, body)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+        begun()
         try:
             self.link.request(method, path, json.dumps(body) if body is not None else None)
             with self.link.getresponse() as reply:

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import common_net
-from common import PeerError, Service, Session, main
+from common import PeerError, Service, Session, begun, main
 from common_daemon import start_daemon, workspace
 from common_inside import carry
 from common_proxy import serve_one
-from common_tools import folder
+from common_tool import home
 from common_vpn import CLIENTS, PROXY_PORT, ip, secret, through, until_up, wg, wireguard_keys
 
 NETWORK = "198.19.248"  # addresses inside the tunnel
@@ -26,10 +26,10 @@ SHARED = "with a shared key"
 
 async def serve(service: Service) -> None:
     """Listen on the first port for every numbered client; a proxy behind it."""
-    home, interface = workspace(service), f"wgs{os.getpid()}"
+    folder, interface = workspace(service), f"wgs{os.getpid()}"
     service.at_end(lambda: (SOCKETS / f"{interface}.sock").unlink(missing_ok=True))
     await start_daemon(
-        service, ["wireguard-go", "-f", interface], folder=home,
+        service, ["wireguard-go", "-f", interface], folder=folder,
         environment={"LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
     )  # fmt: skip
     await _made(interface)
@@ -40,8 +40,8 @@ async def serve(service: Service) -> None:
         lines.append(f"AllowedIPs = {NETWORK}.{number + 2}/32")
         if number % 2:  # every second client has a shared key, too
             lines.append(f"PresharedKey = {_shared()}")
-    (home / "wg.conf").write_text("\n".join(lines) + "\n")
-    wg("setconf", interface, str(home / "wg.conf"))
+    (folder / "wg.conf").write_text("\n".join(lines) + "\n")
+    wg("setconf", interface, str(folder / "wg.conf"))
     ip("address", "add", f"{SERVER}/24", "dev", interface)
     ip("link", "set", interface, "up", "mtu", "1420")
     inner = Service({"seed": 0, "host": service.host, "address": SERVER, "ports": [PROXY_PORT]})
@@ -61,9 +61,9 @@ async def _tunnel(session: Session) -> AsyncIterator[str]:
     shared = session.params["variant"] == "shared-key"
     number = 2 * session.rng.randrange(CLIENTS // 2) + shared
     interface = f"wgc{os.getpid()}"
-    with folder() as home:
+    with home() as folder:
         process = await asyncio.create_subprocess_exec(
-            "wireguard-go", "-f", interface, stdin=subprocess.DEVNULL, cwd=home,
+            "wireguard-go", "-f", interface, stdin=subprocess.DEVNULL, cwd=folder,
             env={**os.environ, "LOG_LEVEL": "error"},
         )  # fmt: skip
         try:
@@ -76,8 +76,9 @@ async def _tunnel(session: Session) -> AsyncIterator[str]:
                 lines.append(f"PresharedKey = {_shared()}")
             if session.params["variant"] == "keep-alive":
                 lines.append(f"PersistentKeepalive = {session.params['keep_alive_s']}")
-            (home / "wg.conf").write_text("\n".join(lines) + "\n")
-            wg("setconf", interface, str(home / "wg.conf"))
+            (folder / "wg.conf").write_text("\n".join(lines) + "\n")
+            wg("setconf", interface, str(folder / "wg.conf"))
+            begun()
             ip("address", "add", f"{NETWORK}.{number + 2}/24", "dev", interface)
             ip("link", "set", interface, "up", "mtu", str(session.params["mtu"]))
             yield interface

@@ -10,7 +10,7 @@ import random
 import socket
 from ipaddress import IPv4Address, IPv4Network
 
-from common import FAILURES, Session, emit, main, word
+from common import FAILURES, Session, begun, emit, main, word
 from common_lab import LAB
 
 MAX_RATE_S, MAX_TRIES = 60.0, 600
@@ -59,6 +59,7 @@ class Worm:
 
     async def _try(self, address: str) -> None:
         self.tried += 1
+        begun()
         writer = None
         try:
             _, writer = await asyncio.wait_for(

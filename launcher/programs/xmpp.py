@@ -14,9 +14,9 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
-from common_client import home, paced_actions
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
+from common_tool import home
 
 DOMAIN, ROOMS = "chat.lab", "rooms.chat.lab"
 PASSWORD = "lab-password"  # noqa: S105 - every account of the lab has it
@@ -182,7 +182,7 @@ async def act(session: Session) -> None:
 async def _talk(session: Session, users: list[User]) -> None:
     """Two people write to each other, now one more, now the other."""
     rng, (one, other) = session.rng, users
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         speaker, listener = (one, other) if rng.random() < 0.6 else (other, one)
         address = str(listener.client.boundjid.full)
         if rng.random() < 0.5:
@@ -205,7 +205,7 @@ async def _room(session: Session, users: list[User]) -> None:
         user.client.plugin["xep_0045"].join_muc(room, word(rng, 4, 12) + rng.choice("xyz"))
         if not await session.sleep(0.3):
             return
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         before = users[1].heard
         users[0].say(room, room=True)
         await users[1].wait_heard(before + 1)
@@ -214,7 +214,7 @@ async def _room(session: Session, users: list[User]) -> None:
 async def _idle(session: Session, users: list[User]) -> None:
     """Somebody who is only there: pings, changes of presence, now and then a question."""
     rng, client = session.rng, users[0].client
-    async for _ in paced_actions(session):
+    async for _ in session.paced_actions():
         what = rng.random()
         if what < 0.5:
             await client.plugin["xep_0199"].ping(DOMAIN)

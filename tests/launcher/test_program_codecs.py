@@ -228,9 +228,9 @@ def test_an_edit_changes_a_planted_file(load: Load, tmp_path: Path) -> None:
 def test_the_authority_signs_what_its_clients_trust(load: Load) -> None:
     from cryptography import x509
 
-    made = load("common_authority")
-    _, chain = made.trusted_pair(random.Random(8), "shop")
+    made = load("common_pem")
+    _, chain = made.pair(random.Random(8), "shop", "198.18.0.2")
     server = x509.load_pem_x509_certificate(chain)
-    server.verify_directly_issued_by(x509.load_pem_x509_certificate(made.authority()))
+    server.verify_directly_issued_by(x509.load_pem_x509_certificate(made.authority_pem()))
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "*.shop.lab" in names.get_values_for_type(x509.DNSName)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -31,6 +32,29 @@ def act(session):
         run_tool(session, ["sh", "-c", loop], folder)
 sys.argv = sys.argv[:3]
 main(None, act)
+"""
+
+
+SLEEPER = """
+import asyncio, sys, time
+sys.path.insert(0, sys.argv[3])
+from common import emit, main
+def act(session):
+    if session.params["told"]:
+        emit("answer")
+    try:
+        time.sleep(60)
+    finally:
+        emit("effect")
+async def paced(session):
+    if session.params["told"]:
+        emit("answer")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        emit("effect")
+way, sys.argv = sys.argv[4], sys.argv[:3]
+main(None, {"plain": act, "paced": paced}[way])
 """
 
 
@@ -71,3 +95,20 @@ def _group(file: Path) -> int:
     except OSError:
         return 0
     return 0 if state == "Z" else int(group)
+
+
+@pytest.mark.parametrize("way", ["plain", "paced"])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_session_that_has_not_begun_in_its_time_has_failed(way: str, told: bool) -> None:
+    session = json.dumps({"seed": 1, "peers": [], "duration_s": 0.3, "params": {"told": told}})
+    done = subprocess.run(
+        [sys.executable, "-c", SLEEPER, "client", session, str(PROGRAMS), way],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == (0 if told else 1), done.stderr
+    assert ("NotBegun" in [event.get("error") for event in said]) is not told
+    assert "effect" in [event["event"] for event in said]

@@ -10,6 +10,7 @@ from tagger.flows import FlowKeys
 from tagger.targets import TargetIndex, Tolerances, make_targets
 
 ADDRESSES = ("198.18.1.1", "198.18.1.2", "198.18.10.1", "2001:db8::1")
+TO_ALL = ("255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb")
 CLOCK, LINGER = 3, 7
 
 address = st.sampled_from(ADDRESSES)
@@ -52,7 +53,7 @@ def activities(draw: st.DrawFn) -> ActivityRecord:
 
 flow = st.tuples(
     st.sampled_from((*ADDRESSES, "192.0.2.1")),
-    st.sampled_from((*ADDRESSES, "192.0.2.2")),
+    st.sampled_from((*ADDRESSES, "192.0.2.2", *TO_ALL)),
     port,
     port,
     st.sampled_from([6, 17]),
@@ -64,8 +65,8 @@ flow = st.tuples(
 def fits(keys: tuple, activity: ActivityRecord, client: str, peer: Peer) -> bool:
     src, dst, _, dport, protocol, first, duration = keys
     return (
-        src == client
-        and dst == peer.address
+        (src == client or (src == TO_ALL[0] and peer.port is not None))
+        and (dst == peer.address or (dst in TO_ALL and peer.port is not None))
         and peer.port in (None, dport)
         and protocol in {"tcp": (6,), "udp": (17,), "any": (6, 17)}[peer.protocol]
         and activity.start_ns - CLOCK <= first <= activity.stop_ns + CLOCK
