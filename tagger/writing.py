@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from tagger.decide import MANY, Decisions
 from tagger.effects import Effects, technique_of
-from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.flows import KERNELS_OWN, Bools, FlowKeys, Int64s
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
 from tagger.targets import CHILDREN, Targets
 
 NOBODY: Final = "no activity had these endpoints at this time"
 NO_RULE: Final = "an activity fits, but no rule speaks of it"
+NETWORK: Final = "neighbours, memberships or errors: the network's own traffic, of no one activity"
 SPANS: Final = "it begins in one activity and ends in another, and so is of neither"
 
 LABELS: Final = pa.schema(
@@ -60,6 +61,7 @@ class Writer:
         self._techniques = pa.array(list(map(technique_of, targets.activities)), type=pa.string())
         self._children = pa.array(CHILDREN, type=pa.string())
         self._texts = _texts(targets)
+        self._network = -1 if book.network is None else list(book.labels).index(book.network)
 
     def table(
         self, flows: FlowKeys, decisions: Decisions, near: Bools, between: Bools
@@ -69,9 +71,9 @@ class Writer:
         ``near`` says which ones fit any activity at all, ``between`` which ones begin in one
         activity and end in another.
         """
-        place = pa.array(
-            np.where(decisions.label < 0, decisions.label + len(self._names), decisions.label)
-        )
+        own = (decisions.label < 0) & np.isin(flows.protocol, KERNELS_OWN)
+        label = np.where(own & (self._network >= 0), self._network, decisions.label)
+        place = pa.array(np.where(label < 0, label + len(self._names), label))
         nobody = decisions.target < 0
         owner = np.append(self._targets.activity, 0)[decisions.target]
         activity = pa.array(owner, mask=nobody)
@@ -87,7 +89,7 @@ class Writer:
                 self._ids.take(activity),
                 self._origins.take(activity),
                 self._rules.take(rule),
-                self._reason(decisions, near, between),
+                self._reason(decisions, near, between=between, own=own),
                 pa.nulls(len(flows), pa.string()),
                 self._techniques.take(activity),
                 self._children.take(pa.array(child, mask=nobody)),
@@ -96,7 +98,7 @@ class Writer:
             schema=LABELS,
         )
 
-    def _reason(self, decisions: Decisions, near: Bools, between: Bools) -> pa.Array:
+    def _reason(self, decisions: Decisions, near: Bools, *, between: Bools, own: Bools) -> pa.Array:
         single = decisions.label >= 0
         parts, rows = [], []
         for rule in np.unique(decisions.rule[single]).tolist():
@@ -110,6 +112,7 @@ class Writer:
         for flow, rules in _rules_by_flow(decisions):
             names = ", ".join(self._book.rules[rule].id for rule in rules)
             texts[flow] = f"these rules fit equally well and disagree: {names}"
+        texts[own] = NETWORK
         parts.append(pa.array(texts[others], type=pa.string()))
         order = np.argsort(np.concatenate([*rows, others]))
         return pa.concat_arrays(parts).take(pa.array(order))
