@@ -4,6 +4,7 @@ from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
 from tagger.elsewhere import Elsewhere, read_elsewhere
+from tagger.events import EVENT_LABELS, tag_events
 from tagger.explanation import Explanation, Match, explain
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
 from tagger.sources import TaggedRun
@@ -14,6 +15,7 @@ from tagger.writing import LABELS
 
 __all__ = [
     "AMBIGUOUS",
+    "EVENT_LABELS",
     "LABELS",
     "UNLABELLED",
     "Agreement",
@@ -38,6 +40,7 @@ __all__ = [
     "load_summary",
     "read_elsewhere",
     "rulebooks",
+    "tag_events",
     "tag_run",
     "verify",
     "wilson",
