@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,30 +55,27 @@ class TagReport:
         return int(self.kept.sum())
 
     def summary(self) -> str:
-        """The counts in one line, and the label quality in another."""
-        return (
-            f"run {self.run_id}: "
-            + summary_of(
-                self.counts,
-                self.unlabelled,
-                self.ambiguous,
-                self.duplicate_observations,
-                self.quality,
-            )
-            + self._remarks()
+        """The counts in one line, the label quality in another, and what was left out."""
+        said = summary_of(
+            self.counts, self.unlabelled, self.ambiguous, self.duplicate_observations, self.quality
         )
+        return f"run {self.run_id}: {said}" + remarks_of([self])
 
-    def _remarks(self) -> str:
-        remarks = ""
-        if self.spanning:
-            remarks += f"\ndropped: {self.spanning} flows span two activities"
-        if self.network:
-            remarks += (
-                f"\nleft out: {self.network} flows of the network itself (neighbours, errors)"
-            )
-        if self.by_features:
-            remarks += f"\nby flow features: {self.by_features} labels"
-        return remarks
+
+def remarks_of(reports: Sequence[TagReport]) -> str:
+    """What was dropped, left out or labelled by features in some runs, a line for each."""
+    spanning, network, by_features = (
+        sum(getattr(report, name) for report in reports)
+        for name in ("spanning", "network", "by_features")
+    )
+    remarks = ""
+    if spanning:
+        remarks += f"\ndropped: {spanning} flows span two activities"
+    if network:
+        remarks += f"\nleft out: {network} flows of the network itself (neighbours, errors)"
+    if by_features:
+        remarks += f"\nby flow features: {by_features} labels"
+    return remarks
 
 
 def tag_run(
