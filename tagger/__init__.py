@@ -4,6 +4,7 @@ from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
 from tagger.elsewhere import Elsewhere, read_elsewhere
+from tagger.events import EVENT_LABELS, tag_events
 from tagger.explanation import Explanation, Match, explain
 from tagger.merging import merge_datasets
 from tagger.resplit import split_dataset
@@ -17,6 +18,7 @@ from tagger.writing import LABELS
 
 __all__ = [
     "AMBIGUOUS",
+    "EVENT_LABELS",
     "LABELS",
     "UNLABELLED",
     "Agreement",
@@ -44,6 +46,7 @@ __all__ = [
     "read_elsewhere",
     "rulebooks",
     "split_dataset",
+    "tag_events",
     "tag_run",
     "verify",
     "wilson",

@@ -39,6 +39,7 @@ class LabelSet(NamedTuple):
     label: Callable[[Kind], Named]
     labels: Mapping[str, Mapping[str, Any]] = {}
     rules: Sequence[Mapping[str, Any]] = ()
+    network: str | None = None
 
 
 def _activity(kind: Kind) -> Named:
@@ -123,6 +124,7 @@ def label_sets() -> dict[str, LabelSet]:
             _class,
             labels={"background": {"category": "infrastructure", "malicious": False}},
             rules=(_caused("background"),),
+            network="background",
         ),
     }
 
@@ -136,13 +138,15 @@ def rule_file(name: str) -> str:
     named: dict[str, Named] = {}
     for item in kinds:
         named.setdefault(item.label, item)
-    document = {
+    document: dict[str, object] = {
         "format": 1,
         "name": name,
         "description": chosen.about,
         "labels": dict(chosen.labels) | {label: _label(item) for label, item in named.items()},
         "rules": [*chosen.rules, *(_rule(label, kinds) for label in named)],
     }
+    if chosen.network is not None:
+        document["network"] = chosen.network
     text = yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
     return HEAD.format(about=chosen.about) + text
 

@@ -46,16 +46,15 @@ def log_tests(rules: Iterable[Rule]) -> tuple[list[Test], list[Test]]:
 
 def fitting_targets(rules: Sequence[Rule], targets: Targets, logs: Logs) -> list[Bools]:
     """For each rule, which targets fulfil its conditions on the activity and the peer."""
-    numbers: dict[tuple[str, ...], int] = {}
-    rows = np.array(
-        [numbers.setdefault(_profile(targets, row), len(numbers)) for row in range(len(targets))],
-        dtype=np.int64,
-    )
+    columns = _columns(targets)
     in_log = iter(logs.activity_events)
     found = []
     for rule in rules:
         when = rule.when
-        fits = np.array([_fulfils(when, profile) for profile in numbers], dtype=np.bool_)[rows]
+        fits = np.ones(len(targets), dtype=np.bool_)
+        for name, column in columns.items():
+            if (wanted := getattr(when, name)) is not None:
+                fits &= column.among(wanted)
         if when.activity_log is not None:
             fits &= next(in_log)[targets.activity]
         if when.client is not None:
@@ -68,23 +67,38 @@ def fitting_targets(rules: Sequence[Rule], targets: Targets, logs: Logs) -> list
     return found
 
 
-def _profile(targets: Targets, row: int) -> tuple[str, ...]:
-    activity, peer = targets.owner(row), targets.peers[row]
-    inside = activity.inside.kind if activity.inside else ""
-    return (
-        *(activity.kind, activity.variant, inside, activity.origin, activity.name),
-        *(activity.host, activity.outcome, peer.service, peer.kind, peer.host),
-    )
+class _Column:
+    """A text of each target, as the number of its value."""
+
+    def __init__(self, texts: Iterable[str], rows: Int64s) -> None:
+        self._numbers: dict[str, int] = {}
+        known = self._numbers
+        codes = [known.setdefault(text, len(known)) for text in texts]
+        self._codes = np.array(codes, dtype=np.int64)[rows]
+
+    def among(self, wanted: Sequence[str]) -> Bools:
+        """For each target, whether its text is wanted."""
+        is_wanted = np.zeros(len(self._numbers) + 1, dtype=np.bool_)
+        is_wanted[[self._numbers[text] for text in wanted if text in self._numbers]] = True
+        return np.asarray(is_wanted[self._codes], dtype=np.bool_)
 
 
-def _fulfils(when: When, profile: tuple[str, ...]) -> bool:
-    conditions = (
-        *(when.kind, when.variant, when.inside, when.origin, when.name),
-        *(when.host, when.outcome, when.service, when.service_kind, when.service_host),
-    )
-    return all(
-        values is None or value in values for value, values in zip(profile, conditions, strict=True)
-    )
+def _columns(targets: Targets) -> dict[str, _Column]:
+    """What rules may ask of an activity and its peer, by the condition's name."""
+    activities, peers = targets.activities, targets.peers
+    each, own = targets.activity, np.arange(len(peers), dtype=np.int64)
+    return {
+        "kind": _Column((a.kind for a in activities), each),
+        "variant": _Column((a.variant for a in activities), each),
+        "inside": _Column((a.inside.kind if a.inside else "" for a in activities), each),
+        "origin": _Column((a.origin for a in activities), each),
+        "name": _Column((a.name for a in activities), each),
+        "host": _Column((a.host for a in activities), each),
+        "outcome": _Column((a.outcome for a in activities), each),
+        "service": _Column((peer.service for peer in peers), own),
+        "service_kind": _Column((peer.kind for peer in peers), own),
+        "service_host": _Column((peer.host for peer in peers), own),
+    }
 
 
 def _within(addresses: pa.Array, prefixes: Prefixes) -> Bools:

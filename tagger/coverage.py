@@ -16,12 +16,9 @@ from pyarrow import json
 
 from launcher.rundir import ENDS
 from tagger.agreement import Coverage
-from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.flows import KERNELS_OWN, Bools, FlowKeys, Int64s
 from tagger.keys import AddressPairs, lookup, pack
 from topologies.errors import InputError, Problem
-
-KERNELS_OWN: Final = (1, 2, 58)
-"""ICMP, IGMP and ICMPv6: errors, memberships and neighbours are the kernel's, no program's."""
 
 ENDED: Final = pa.schema(
     [

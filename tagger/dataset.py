@@ -37,7 +37,7 @@ from tagger.summary import (
     flows_file,
     topology_file,
 )
-from tagger.tag import TagReport, summary_of, tag_run
+from tagger.tag import TagReport, remarks_of, summary_of, tag_run
 from tagger.targets import Tolerances
 from tagger.writing import LABELS
 from topologies.document import Document
@@ -69,12 +69,16 @@ class DatasetReport:
     def summary(self) -> str:
         """Counts and label quality in words."""
         made = self.contents
-        return f"dataset {made.name}: " + summary_of(
-            made.label_counts,
-            made.unlabelled,
-            made.ambiguous,
-            made.duplicate_observations,
-            made.quality,
+        return (
+            f"dataset {made.name}: "
+            + summary_of(
+                made.label_counts,
+                made.unlabelled,
+                made.ambiguous,
+                made.duplicate_observations,
+                made.quality,
+            )
+            + remarks_of(self.runs)
         )
 
 

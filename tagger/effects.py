@@ -8,6 +8,7 @@ reach somebody, or to keep him busy, is what the attack does.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -37,8 +38,12 @@ def effect_of(activity: ActivityRecord) -> str | None:
 
 def technique_of(activity: ActivityRecord) -> str | None:
     """The ATT&CK technique of an activity's kind; None for what is no attack."""
-    kind = catalogue().get(activity.kind)
-    return None if kind is None else kind.attack_technique
+    return _techniques().get(activity.kind)
+
+
+@cache
+def _techniques() -> dict[str, str | None]:
+    return {kind.kind: kind.attack_technique for kind in catalogue().values()}
 
 
 def _is_reach(technique: str | None) -> bool:

@@ -76,7 +76,7 @@ def read_logs(
     named = np.zeros(len(activities), dtype=np.bool_)
     helped = np.zeros(len(activities), dtype=np.bool_)
     found = [np.zeros(len(activities), dtype=np.bool_) for _ in activity_tests]
-    folder = None if run_dir is None else run_dir / LOGS
+    folder = None if run_dir is None or not (run_dir / LOGS).is_dir() else run_dir / LOGS
     whole = bool(activity_tests or flow_tests)
     for number, activity in enumerate(activities):
         log = session_log(activity)

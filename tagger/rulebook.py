@@ -62,6 +62,9 @@ class Rulebook(Model):
     description: str = ""
     labels: Annotated[dict[Name, Label], Field(min_length=1, max_length=500)]
     rules: Annotated[tuple[Rule, ...], AfterValidator(some)]
+    network: Name | None = Field(
+        None, description="label of the network's own traffic, which is left out where this is null"
+    )
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -118,6 +121,13 @@ def _faults(document: Document[Rulebook]) -> Iterator[Problem]:
                 got=f"'{label}'",
                 remedy="this word is kept for flows that no rule decides; rename the label",
             )
+    if book.network is not None and book.network not in book.labels:
+        yield source.problem(
+            ("network",),
+            expected=f"one of {', '.join(book.labels)}",
+            got=f"'{book.network}'",
+            remedy="use a label of the list, or add it under labels:",
+        )
     seen: set[str] = set()
     for index, rule in enumerate(book.rules):
         if rule.id in seen:

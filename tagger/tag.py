@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tagger.oracle import Oracle, judge
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook, load_rules
 from tagger.run import read_run
 from tagger.targets import Tolerances
-from tagger.writing import LABELS, SPANS
+from tagger.writing import LABELS, NETWORK, SPANS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ class TagReport:
     """The labels of one run and what there is to say about them.
 
     ``kept`` marks the rows of the flow table that were kept, in order; ``labels`` has one row for
-    each of those. The others are further observations of the same flows on other networks.
+    each of those. The others are further observations of the same flows on other networks, and
+    the network's own.
     ``spanning`` counts unlabelled flows that begin in one activity and end in another,
-    ``by_features`` labels that some rule gave for what the flow is like.
+    ``by_features`` labels that some rule gave for what the flow is like, and ``network`` what was
+    left out: flows of the network itself (neighbour discovery, errors of no one activity).
     """
 
     run_id: str
@@ -44,33 +47,35 @@ class TagReport:
     quality: LabelQuality
     spanning: int = 0
     by_features: int = 0
+    network: int = 0
 
     @property
     def flows(self) -> int:
         """Flows that were labelled, unlabelled or ambiguous: all that count."""
-        return len(self.kept) - self.duplicate_observations
+        return int(self.kept.sum())
 
     def summary(self) -> str:
-        """The counts in one line, and the label quality in another."""
-        return (
-            f"run {self.run_id}: "
-            + summary_of(
-                self.counts,
-                self.unlabelled,
-                self.ambiguous,
-                self.duplicate_observations,
-                self.quality,
-            )
-            + self._remarks()
+        """The counts in one line, the label quality in another, and what was left out."""
+        said = summary_of(
+            self.counts, self.unlabelled, self.ambiguous, self.duplicate_observations, self.quality
         )
+        return f"run {self.run_id}: {said}" + remarks_of([self])
 
-    def _remarks(self) -> str:
-        remarks = ""
-        if self.spanning:
-            remarks += f"\ndropped: {self.spanning} flows span two activities"
-        if self.by_features:
-            remarks += f"\nby flow features: {self.by_features} labels"
-        return remarks
+
+def remarks_of(reports: Sequence[TagReport]) -> str:
+    """What was dropped, left out or labelled by features in some runs, a line for each."""
+    spanning, network, by_features = (
+        sum(getattr(report, name) for report in reports)
+        for name in ("spanning", "network", "by_features")
+    )
+    remarks = ""
+    if spanning:
+        remarks += f"\ndropped: {spanning} flows span two activities"
+    if network:
+        remarks += f"\nleft out: {network} flows of the network itself (neighbours, errors)"
+    if by_features:
+        remarks += f"\nby flow features: {by_features} labels"
+    return remarks
 
 
 def tag_run(
@@ -115,7 +120,22 @@ def tag_run(
     column = LABELS.get_field_index("oracle")
     labels = labels.set_column(column, LABELS.field(column), oracle.labels(counted, owners))
     quality = judge(labels, owners, oracle, _coverage(oracle, flows, counted, kept, owners))
-    return report_of(run.manifest.run_id, book, labels, kept, quality)
+    # What no activity did is no traffic of the experiment; a rulebook may name it, and keep it.
+    whole = np.flatnonzero(kept)
+    network = _is_network(labels)
+    kept[whole[network]] = False
+    return replace(
+        report_of(run.manifest.run_id, book, labels.filter(pa.array(~network)), kept, quality),
+        duplicate_observations=len(kept) - len(whole),
+        network=int(network.sum()),
+    )
+
+
+def _is_network(labels: pa.Table) -> Bools:
+    """Flows of the network itself that have no label."""
+    label = labels["label"].to_numpy(zero_copy_only=False)
+    reason = labels["reason"].to_numpy(zero_copy_only=False)
+    return np.asarray((reason == NETWORK) & np.isin(label, (UNLABELLED, AMBIGUOUS)), dtype=np.bool_)
 
 
 def report_of(
@@ -131,7 +151,7 @@ def report_of(
         counts={name: counts[name] for name in book.labels if counts[name]},
         unlabelled=counts[UNLABELLED],
         ambiguous=counts[AMBIGUOUS],
-        duplicate_observations=int((~kept).sum()),
+        duplicate_observations=0,
         quality=quality,
         spanning=pc.sum(pc.equal(labels["reason"], SPANS)).as_py() or 0,
         by_features=pc.sum(labels["by_features"]).as_py() or 0,

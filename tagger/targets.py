@@ -114,7 +114,7 @@ def make_targets(
         peers=tuple(row.peer for row in rows),
         client=pa.array([row.address for row in rows], type=pa.string()),
         server=pa.array([row.peer.address for row in rows], type=pa.string()),
-        port=np.array([row.peer.port or 0 for row in rows], dtype=np.int64),
+        port=np.array([row.port for row in rows], dtype=np.int64),
         protocol=np.array([row.protocol for row in rows], dtype=np.int64),
         start_ns=starts[owner],
         stop_ns=stops[owner],
@@ -139,6 +139,7 @@ class _Row(NamedTuple):
     activity: int
     address: str
     peer: Peer
+    port: int
     protocol: int
     child: int = 0
 
@@ -164,7 +165,7 @@ def _rows(index: int, activity: ActivityRecord, helpers: Sequence[Peer]) -> Iter
     told = {(peer.address, peer.port) for peer in activity.peers}
     for address in activity.addresses:
         for peer in activity.peers:
-            yield _Row(index, address, peer, PROTOCOLS[peer.protocol])
+            yield _Row(index, address, peer, peer.port or 0, PROTOCOLS[peer.protocol])
         # A target without port and protocol takes ICMP anyway.
         others = {
             peer.address: peer for peer in activity.peers if peer.port or peer.protocol != "any"
@@ -172,12 +173,11 @@ def _rows(index: int, activity: ActivityRecord, helpers: Sequence[Peer]) -> Iter
         child = 0 if "icmp" in activity.variant else CHILDREN.index("icmp")
         for peer in others.values():
             number = ICMP[6 if ":" in peer.address else 4]
-            any_port = peer.model_copy(update={"port": None, "protocol": "any"})
-            yield _Row(index, address, any_port, number, child)
+            yield _Row(index, address, peer, 0, number, child)
         for peer in helpers:
             if (peer.address, peer.port) not in told:
                 asked = CHILDREN.index(cast("Child", peer.kind))
-                yield _Row(index, address, peer, PROTOCOLS[peer.protocol], asked)
+                yield _Row(index, address, peer, peer.port or 0, PROTOCOLS[peer.protocol], asked)
 
 
 class TargetIndex:

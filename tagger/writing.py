@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tagger.decide import MANY, Decisions
 from tagger.effects import Effects, technique_of
-from tagger.flows import Bools, FlowKeys
+from tagger.flows import KERNELS_OWN, Bools, FlowKeys, Int64s
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Rulebook
 from tagger.targets import CHILDREN, Targets
 
 NOBODY: Final = "no activity had these endpoints at this time"
 NO_RULE: Final = "an activity fits, but no rule speaks of it"
+NETWORK: Final = "neighbours, memberships or errors: the network's own traffic, of no one activity"
 SPANS: Final = "it begins in one activity and ends in another, and so is of neither"
 
 LABELS: Final = pa.schema(
@@ -57,7 +60,8 @@ class Writer:
         self._effects = Effects(targets)
         self._techniques = pa.array(list(map(technique_of, targets.activities)), type=pa.string())
         self._children = pa.array(CHILDREN, type=pa.string())
-        self._reasons: dict[int, str] = {}
+        self._texts = _texts(targets)
+        self._network = -1 if book.network is None else list(book.labels).index(book.network)
 
     def table(
         self, flows: FlowKeys, decisions: Decisions, near: Bools, between: Bools
@@ -67,9 +71,9 @@ class Writer:
         ``near`` says which ones fit any activity at all, ``between`` which ones begin in one
         activity and end in another.
         """
-        place = pa.array(
-            np.where(decisions.label < 0, decisions.label + len(self._names), decisions.label)
-        )
+        own = (decisions.label < 0) & np.isin(flows.protocol, KERNELS_OWN)
+        label = np.where(own & (self._network >= 0), self._network, decisions.label)
+        place = pa.array(np.where(label < 0, label + len(self._names), label))
         nobody = decisions.target < 0
         owner = np.append(self._targets.activity, 0)[decisions.target]
         activity = pa.array(owner, mask=nobody)
@@ -85,7 +89,7 @@ class Writer:
                 self._ids.take(activity),
                 self._origins.take(activity),
                 self._rules.take(rule),
-                self._reason(decisions, near, between),
+                self._reason(decisions, near, between=between, own=own),
                 pa.nulls(len(flows), pa.string()),
                 self._techniques.take(activity),
                 self._children.take(pa.array(child, mask=nobody)),
@@ -94,36 +98,50 @@ class Writer:
             schema=LABELS,
         )
 
-    def _reason(self, decisions: Decisions, near: Bools, between: Bools) -> pa.Array:
+    def _reason(self, decisions: Decisions, near: Bools, *, between: Bools, own: Bools) -> pa.Array:
+        single = decisions.label >= 0
+        parts, rows = [], []
+        for rule in np.unique(decisions.rule[single]).tolist():
+            chosen = np.flatnonzero(single & (decisions.rule == rule))
+            parts.append(self._phrases(rule, decisions.target[chosen]))
+            rows.append(chosen)
+        others = np.flatnonzero(~single)
         texts = np.full(len(near), NOBODY, dtype=object)
         texts[near] = NO_RULE
         texts[between] = SPANS
-        size = len(self._targets) + 1
-        single = np.flatnonzero(decisions.label >= 0)
-        codes, inverse = np.unique(
-            decisions.rule[single] * size + decisions.target[single], return_inverse=True
-        )
-        phrases = np.array([self._phrase(*divmod(int(c), size)) for c in codes], dtype=object)
-        texts[single] = phrases[inverse]
         for flow, rules in _rules_by_flow(decisions):
             names = ", ".join(self._book.rules[rule].id for rule in rules)
             texts[flow] = f"these rules fit equally well and disagree: {names}"
-        return pa.array(texts, type=pa.string())
+        texts[own] = NETWORK
+        parts.append(pa.array(texts[others], type=pa.string()))
+        order = np.argsort(np.concatenate([*rows, others]))
+        return pa.concat_arrays(parts).take(pa.array(order))
 
-    def _phrase(self, rule: int, target: int) -> str:
-        code = rule * len(self._targets) + target
-        if code not in self._reasons:
-            activity, peer = self._targets.owner(target), self._targets.peers[target]
-            self._reasons[code] = self._book.rules[rule].reason.format(
-                activity=activity.id,
-                kind=activity.kind,
-                variant=activity.variant,
-                name=activity.name,
-                user=activity.user,
-                host=activity.host,
-                service=peer.service,
-            )
-        return self._reasons[code]
+    def _phrases(self, rule: int, targets: Int64s) -> pa.Array:
+        """A rule's reason for each of some targets."""
+        row, activity = pa.array(targets), pa.array(self._targets.activity[targets])
+        parts = []
+        for literal, field, *_ in Formatter().parse(self._book.rules[rule].reason):
+            if literal:
+                parts.append(pa.repeat(literal, len(targets)))
+            if field is not None:
+                parts.append(self._texts[field].take(row if field == "service" else activity))
+        return pc.binary_join_element_wise(*parts, "")
+
+
+def _texts(targets: Targets) -> dict[str, pa.Array]:
+    """What reasons may name: the service of each target, and all else of each activity."""
+    activities = targets.activities
+    found = {
+        "activity": [a.id for a in activities],
+        "kind": [a.kind for a in activities],
+        "variant": [a.variant for a in activities],
+        "name": [a.name for a in activities],
+        "user": [a.user for a in activities],
+        "host": [a.host for a in activities],
+        "service": [peer.service for peer in targets.peers],
+    }
+    return {name: pa.array(texts, type=pa.string()) for name, texts in found.items()}
 
 
 def _rules_by_flow(decisions: Decisions) -> list[tuple[int, list[int]]]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import pyarrow as pa
@@ -34,8 +35,11 @@ TOLERANCES = tagger.Tolerances()
 @click.option(
     "--out",
     type=PATH,
-    help="Dataset directory to write; all of the run is its train split. With --journal: a file, "
-    ".csv or .parquet.",
+    help="Dataset directory to write; all of the run is its train split. With --journal or "
+    "--events: a file, .csv or .parquet.",
+)
+@click.option(
+    "--events", is_flag=True, help="Label the events of the run's application logs, not its flows."
 )
 @click.option("--explain", "flow_id", help="Tell why this flow has its label, and stop.")
 @click.option(
@@ -62,6 +66,7 @@ def tag(
     journal: Path | None,
     rules: str | None,
     out: Path | None,
+    events: bool,
     flow_id: str | None,
     clock_s: float,
     linger_s: float,
@@ -71,51 +76,81 @@ def tag(
 
     RUN is a run directory and FLOWS its flow table; with --journal a capture is enough.
     """
-    allowed = tagger.Tolerances(round(clock_s * 1e9), round(linger_s * 1e9))
+    asked = _Asked(
+        rules, tagger.Tolerances(round(clock_s * 1e9), round(linger_s * 1e9)), out, flow_id
+    )
+    if (journal or events) and flows is not None:
+        raise click.UsageError("--journal takes one CAPTURE or flow table, --events a RUN alone")
     if journal is not None:
-        if flows is not None:
-            raise click.UsageError("--journal takes one CAPTURE or flow table")
-        with _metered(source) as table:
-            made = tagger.read_elsewhere(journal, table, rules=rules, tolerances=allowed)
-            if flow_id:
-                click.echo(made.explain(flow_id).text())
-                return
-            report = made.tag()
-            if out is not None:
-                _write(made.labelled(report.labels), out)
-        _print(_counts(report), output_format)
-        reporter().say(report.summary())
-        return
-    if flows is None:
+        counts, said = _elsewhere(journal, source, asked)
+    elif events:
+        counts, said = _events(source, asked)
+    elif flows is None:
         raise click.UsageError("give the flow table of the run, or --journal for a capture")
-    if flow_id:
-        found = tagger.explain(source, flows, flow_id, rules=rules, tolerances=allowed)
-        click.echo(found.text())
-    elif out is None:
-        report = tagger.tag_run(source, flows, rules=rules, tolerances=allowed)
-        _print(_counts(report), output_format)
-        reporter().say(report.summary())
     else:
-        written = tagger.write_dataset(
-            out,
-            out.name,
-            [tagger.TaggedRun(source, flows, "train")],
-            rules=rules,
-            tolerances=allowed,
-        )
-        kept = written.contents
-        open_ones = {"unlabelled": kept.unlabelled, "ambiguous": kept.ambiguous}
-        _print(kept.label_counts | open_ones, output_format)
-        reporter().say(written.summary())
+        counts, said = _run(source, flows, asked)
+    if not counts:
+        click.echo(said)
+        return
+    what = "events" if events else "flows"
+    rows = [{"label": label, what: count} for label, count in counts.items()]
+    print_records(rows, output_format, columns=("label", what))
+    reporter().say(said)
+
+
+class _Asked(NamedTuple):
+    """How to label, where to, and which flow to explain instead."""
+
+    rules: str | None
+    tolerances: tagger.Tolerances
+    out: Path | None
+    flow_id: str | None
+
+
+Said = tuple[dict[str, int], str]
+"""Counts by label, none for an explanation, and words."""
+
+
+def _elsewhere(journal: Path, capture: Path, asked: _Asked) -> Said:
+    with _metered(capture) as table:
+        made = tagger.read_elsewhere(journal, table, rules=asked.rules, tolerances=asked.tolerances)
+        if asked.flow_id:
+            return {}, made.explain(asked.flow_id).text()
+        report = made.tag()
+        if asked.out is not None:
+            _write(made.labelled(report.labels), asked.out)
+    return _counts(report), report.summary()
+
+
+def _events(run: Path, asked: _Asked) -> Said:
+    report, table = tagger.tag_events(run, rules=asked.rules, tolerances=asked.tolerances)
+    if asked.out is not None:
+        _write(table, asked.out)
+    return _counts(report), f"run {report.run_id}: {len(table)} events of application logs"
+
+
+def _run(run: Path, flows: Path, asked: _Asked) -> Said:
+    rules, allowed = asked.rules, asked.tolerances
+    if asked.flow_id:
+        found = tagger.explain(run, flows, asked.flow_id, rules=rules, tolerances=allowed)
+        return {}, found.text()
+    if asked.out is None:
+        report = tagger.tag_run(run, flows, rules=rules, tolerances=allowed)
+        return _counts(report), report.summary()
+    written = tagger.write_dataset(
+        asked.out,
+        asked.out.name,
+        [tagger.TaggedRun(run, flows, "train")],
+        rules=rules,
+        tolerances=allowed,
+    )
+    made = written.contents
+    undecided = {"unlabelled": made.unlabelled, "ambiguous": made.ambiguous}
+    return made.label_counts | undecided, written.summary()
 
 
 def _counts(report: tagger.TagReport) -> dict[str, int]:
     return report.counts | {"unlabelled": report.unlabelled, "ambiguous": report.ambiguous}
-
-
-def _print(counts: dict[str, int], output_format: str) -> None:
-    rows = [{"label": label, "flows": count} for label, count in counts.items()]
-    print_records(rows, output_format, columns=("label", "flows"))
 
 
 @contextmanager

@@ -86,8 +86,8 @@ def _tell(sock: socket.socket, address: Any, began_ns: int) -> None:
 
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    kind = sock.type & 15  # without the flags that some kernels mix in
-    protocol = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}.get(kind)
+    names = {int(socket.SOCK_STREAM): "tcp", int(socket.SOCK_DGRAM): "udp"}
+    protocol = names.get(sock.type & 15)  # without the flags that some kernels mix in
     if protocol is not None:
         with contextlib.suppress(OSError):
             connection(protocol, sock.getsockname(), address, began_ns)

@@ -14,7 +14,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.utils import wrpcap
 
 from gsta.cli import cli
-from tagger import read_elsewhere
+from tagger import LABELS, load_rules, read_elsewhere, rulebooks
+from tagger.when import When
 from tests.tagger.conftest import ALICE, BOB, OTHER, SERVER, T0_NS
 from topologies.errors import InputError, NotFoundError
 
@@ -171,6 +172,23 @@ def test_a_capture_is_labelled_from_the_command_line(journal, tmp_path):
     assert pq.read_table(tmp_path / "l.parquet")["label"].to_pylist() == [
         row["label"] for row in table
     ]
+
+
+def test_the_examples_of_the_documentation_work(new_run, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "labels.md").read_text()
+    path = tmp_path / "my.jsonl"
+    path.write_text(text.partition("```json\n")[2].partition("```")[0])
+    shift_s = 1_714_557_600 - BEGIN
+    run = new_run()
+    ends = {"src": "10.0.0.66", "dst": "10.0.0.9", "sport": 1000}
+    web = run.flow(shift_s + 1, shift_s + 9, dport=80, **ends)
+    guess = run.flow(shift_s + 61, shift_s + 62, dport=22, **ends)
+    run.write()
+    assert labels(path, run.table) == {web: "browsing", guess: "brute-force"}
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    assert [rule.id for rule in load_rules(rules).model.rules] == ["failed", "session"]
+    assert all(f"`{name}`" in text for name in (*rulebooks(), *When.model_fields, *LABELS.names))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,6 @@ def test_what_an_activity_causes_is_its_and_marked(new_run):
     checked = run.flow(1, 1, sport=1001, dst=OTHER, dport=80)
     refused = run.flow(1, 1, sport=0, dport=0, src=SERVER, dst=ALICE, protocol=1)
     late = run.flow(50, 50, sport=1001, dst=OTHER, dport=53, protocol=17)
-    elsewhere = run.flow(1, 1, sport=0, dport=0, src=OTHER, dst=ALICE, protocol=1)
     run.write()
     table = {
         row["flow_id"]: (row["activity_id"], row["child"])
@@ -116,7 +115,6 @@ def test_what_an_activity_causes_is_its_and_marked(new_run):
         checked: (web, "ocsp"),
         refused: (web, "icmp"),
         late: (None, None),
-        elsewhere: (None, None),
     }
 
 
@@ -138,6 +136,24 @@ def test_pings_of_an_activity_that_is_named_for_them_are_its_doing(new_run):
     run.write()
     (row,) = tag_run(run.folder, run.table, rules="activities").labels.to_pylist()
     assert (row["label"], row["child"]) == ("exfiltrate", None)
+
+
+def test_the_networks_own_traffic_is_left_out_unless_a_rulebook_names_it(new_run):
+    run = new_run()
+    run.activity("ssh", start_s=0, stop_s=9, port=22)
+    run.activity("transfer", start_s=0, stop_s=9, port=22, service_kind="ssh")
+    run.flow(1, 2, sport=0, dport=0, src="fe80::1", dst="ff02::1:ff00:2", protocol=58)
+    run.flow(1, 2, sport=0, dport=0, src=SERVER, dst=ALICE, protocol=1)
+    lost = run.flow(20, 21, sport=1000, dport=22)
+    run.write()
+    report = tag_run(run.folder, run.table)
+    assert (report.unlabelled, report.ambiguous, report.network, report.flows) == (1, 0, 2, 1)
+    assert report.kept.tolist() == [False, False, True]
+    assert report.labels["flow_id"].to_pylist() == [lost]
+    assert report.summary().endswith("left out: 2 flows of the network itself (neighbours, errors)")
+    named = tag_run(run.folder, run.table, rules="traffic-classes")
+    assert named.labels["label"].to_pylist() == ["background", "background", "unlabelled"]
+    assert (named.network, named.flows, named.counts) == (0, 3, {"background": 2})
 
 
 def test_mining_in_a_tunnel_is_mining_and_what_a_miner_asks_is_not(new_run):

@@ -47,6 +47,11 @@ def test_the_rule_files_that_ship_load():
     }
 
 
+def test_the_label_of_the_networks_own_traffic_must_be_one(tmp_path):
+    (problem,) = faults(tmp_path, HEAD + RULE + "network: noise\n")
+    assert problem.startswith("rules.yaml:9: network: expected one of web, got 'noise'")
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_label_sets_of_the_catalogue_are_current_and_speak_of_every_kind_once(name):
     assert (RULES / f"{name}.yaml").read_text() == rule_file(name), (
