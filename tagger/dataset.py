@@ -50,10 +50,10 @@ SPLITS: Final = pa.schema(
     [
         pa.field("flow_id", pa.string(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
-        pa.field("split", pa.string()),
+        pa.field("split", pa.string(), nullable=False),
     ]
 )
-"""``split`` is null where a flow is in none: its activity has flows on both sides."""
+"""``split`` is empty where a flow is in none: its activity has flows on both sides."""
 
 Progress = Callable[[str, float, float], None]
 

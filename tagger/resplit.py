@@ -57,7 +57,8 @@ def split_dataset(dataset_dir: Path, plan: SplitPlan, out: Path | None = None) -
     with replacing_folder(target) as folder:
         kept = [name for name in summary.files if name != SPLITS_FILE]
         copy_files(dataset_dir, folder, kept, link=target == dataset_dir)
-        table = pa.table([labels["flow_id"], pa.array(flows.run), pa.array(split)], schema=SPLITS)
+        sides = pa.array([side or "" for side in split], pa.string())
+        table = pa.table([labels["flow_id"], pa.array(flows.run), sides], schema=SPLITS)
         pq.write_table(table, folder / SPLITS_FILE, compression="zstd")
         new = _summary(
             folder,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,6 @@ from topologies.errors import InputError, Problem
 
 Strings = npt.NDArray[np.object_]
 Int64s = npt.NDArray[np.int64]
-
-REMEDY: Final = "choose --by run, host, time or topology so that there are enough of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def deal(sizes: Mapping[str, int], plan: SplitPlan) -> dict[str, Split]:
             "shares",
             f"as many {_several(plan.by)} as splits",
             f"{count} ({', '.join(sorted(sizes)[:5])}) and no flow for {', '.join(empty)}",
-            REMEDY,
+            "part by something that there is more of, or into fewer splits",
         )
     return chosen
 
@@ -167,7 +164,7 @@ def _by_time(flows: Flows, plan: SplitPlan) -> tuple[Strings, Strings]:
     missing = [name for name in names if name not in set(split)]
     if missing:
         _refuse("shares", "flows in every window of time", f"none for {', '.join(missing)}",
-                REMEDY)  # fmt: skip
+                "give these a larger share, or leave them out")  # fmt: skip
     return split, np.array(labels, dtype=object)
 
 
@@ -186,7 +183,7 @@ def _windows(flows: Flows, rows: Int64s, cuts: Int64s) -> Int64s:
 
 
 def _refuse(place: str, expected: str, got: str, remedy: str) -> None:
-    raise InputError(Problem("", place, expected, got, remedy))
+    raise InputError(Problem("split", place, expected, got, remedy))
 
 
 def names_of(values: Sequence[str | None]) -> Strings:

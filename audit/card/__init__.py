@@ -7,9 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.card.croissant import croissant
+from audit.card.facts import gather
 from audit.card.markdown import card
+from audit.card.page import Contents, page
+from audit.card.timeline import timelines
 from audit.data import AuditData
 from audit.result import CheckResult
+from tagger import DatasetSummary
+from tagger.summary import topology_file
+from topologies import Topology, load_topology
 from topologies.files import sha256_file, write_text
 
 __all__ = ["write_card"]
@@ -22,11 +28,30 @@ def write_card(
 
     Every text is made before the first is written, and each file is written whole or not at all.
     """
+    contents = Contents(
+        summary=data.summary,
+        checks=checks,
+        released=released,
+        facts=gather(data),
+        timelines=timelines(folder, data),
+        topologies=_topologies(folder, data.summary),
+    )
     metadata = croissant(folder, data, checks, released=released)
     texts = {
-        "card.md": card(data.summary, checks, released=released),
+        "card.md": card(contents),
+        "card.html": page(contents),
         "croissant.json": json.dumps(metadata, indent=2, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():
         write_text(folder / name, text)
     return {name: sha256_file(folder / name) for name in texts}
+
+
+def _topologies(folder: Path, summary: DatasetSummary) -> dict[str, Topology]:
+    """Each resolved topology once, by a name that tells two of one name apart."""
+    files = {topology_file(folder, run): run.topology for run in summary.runs}
+    found: dict[str, Topology] = {}
+    for path, name in files.items():
+        if path.is_file():
+            found[name if name not in found else path.stem] = load_topology(path).model
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tagger.anonymise import PrefixPreserving
@@ -83,7 +84,8 @@ class Rows:
     def batches(self) -> Iterator[pa.Table]:
         """Tables of `schema`, in the order of the dataset."""
         labels = pq.read_table(self.folder / LABELS_FILE)
-        splits = pq.read_table(self.folder / SPLITS_FILE, columns=["split"])
+        split = pq.read_table(self.folder / SPLITS_FILE, columns=["split"])["split"]
+        split = pc.if_else(pc.equal(split, ""), None, split)
         hide = _Addresses(self.privacy.key) if self.privacy.key else None
         done = 0
         for run in self.summary.runs:
@@ -92,7 +94,7 @@ class Rows:
                     count = batch.num_rows
                     parts = {name: batch.column(name) for name in batch.schema.names}
                     parts["run_id"] = pa.repeat(run.run_id, count)
-                    parts["split"] = splits["split"].slice(done, count)
+                    parts["split"] = split.slice(done, count)
                     for name in labels.column_names:
                         parts.setdefault(name, labels[name].slice(done, count))
                     done += count

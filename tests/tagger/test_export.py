@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 from sklearn.externals import _arff  # reads what Weka reads
 
-from tagger import TaggedRun, write_dataset
+from tagger import SplitPlan, TaggedRun, split_dataset, write_dataset
 from tagger.export import FORMATS, Privacy, export_dataset
 from tagger.export.rows import Rows
 from tagger.export.text import quoted, write_arff, write_csv
@@ -121,6 +121,19 @@ def test_numpy_has_sequences_and_labels(folder, tmp_path):
         assert read["classes"][read["label"][:5]].tolist() == ["web"] * 5
         assert read["label"][7] == -1  # nobody's
         assert read["splits"][read["split"][[0, 15]]].tolist() == ["train", "test"]
+
+
+def test_flows_in_no_split_are_told_so(folder, tmp_path):
+    # The cut is at 3 s: the ssh sessions, of 1.5 to 4.9 s, lie across.
+    split_dataset(folder, SplitPlan(by="time", shares={"train": 3, "test": 97}))
+    ssh = pq.read_table(folder / "labels.parquet")["label"].to_pylist().index("ssh")
+    export_dataset(folder, tmp_path / "p", "parquet")
+    assert pq.read_table(tmp_path / "p")["split"][ssh].as_py() is None
+    export_dataset(folder, tmp_path / "n.npz", "numpy")
+    with np.load(tmp_path / "n.npz") as read:
+        assert read["split"][ssh] == -1
+    report = export_dataset(folder, tmp_path / "hf", "huggingface")
+    assert (report.flows, report.left_out) == (14, 2)
 
 
 def test_numpy_needs_sequences(busy_run, tmp_path):

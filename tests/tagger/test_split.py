@@ -97,7 +97,7 @@ def test_time_cuts_every_run_and_leaves_out_what_lies_across(busy_run, tmp_path)
     assert summary.left_out == {"video": 3}
     assert summary.label_counts["video"] == 3
     assert summary.splitting.left_out == 3
-    assert set(splits(tmp_path / "d").values()) == {"train", "test", None}
+    assert set(splits(tmp_path / "d").values()) == {"train", "test", ""}
     assert [g.name for g in summary.splitting.groups] == ["run-1/test", "run-1/train"]
 
 

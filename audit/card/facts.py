@@ -1,0 +1,191 @@
+"""What the card shows of the flows themselves: worked out once, on a sample of bounded size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from audit.card.tree import Node, grow
+from audit.data import AuditData
+
+SAMPLE_ROWS: Final = 20_000
+TELLING: Final = 9
+CORRELATED: Final = 24
+ALIKE: Final = 0.95  # rank correlation of two features that tell the same
+SUSPECT: Final = re.compile(r"^dst_port$|_ttl_|_mss_|_size_min_|window_(min|scale)|initial_window")
+"""Features that more often tell the host or tool than the traffic."""
+SUSPECTS: Final = 12
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The best split of one feature for one class against the rest."""
+
+    feature: str
+    accuracy: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A sample of the labelled flows, of the training split where there is one.
+
+    ``values`` is [rows, columns], NaN where unknown; ``codes`` numbers ``classes``. The columns
+    are the features and, at the end, those of ``extra``, which never reach a model. ``shades``
+    are the places of the classes in the whole dataset, by which all pictures colour them.
+    """
+
+    fields: tuple[pa.Field, ...]
+    extra: int
+    classes: tuple[str, ...]
+    shades: tuple[int, ...]
+    codes: Ints
+    values: Floats
+    flows: int
+    split: str
+
+    @property
+    def names(self) -> list[str]:
+        """Columns of ``values``."""
+        return [field.name for field in self.fields]
+
+    @property
+    def width(self) -> int:
+        """Columns that are features; they come first."""
+        return len(self.fields) - self.extra
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there are classes to tell apart and something to tell them by."""
+        return len(self.classes) > 1 and self.width > 0
+
+    def unit(self, place: int) -> str:
+        """Unit of a column; nothing for counts and shares."""
+        unit = bytes((self.fields[place].metadata or {}).get(b"unit", b"")).decode()
+        return "" if unit == "1" else unit
+
+    @cached_property
+    def splits(self) -> tuple[Floats, Floats]:
+        """Balanced accuracy and threshold of the best split, each [columns, classes]."""
+        count = len(self.classes)
+        found = [_best_splits(column, self.codes, count) for column in self.values.T]
+        if not found:
+            return np.empty((0, count)), np.empty((0, count))
+        return np.stack([one for one, _ in found]), np.stack([at for _, at in found])
+
+    def shortcuts(self, place: int, count: int = 3) -> list[Split]:
+        """The features that separate one class from the rest best."""
+        accuracy, threshold = (table[: self.width, place] for table in self.splits)
+        best = np.argsort(-accuracy, kind="stable")[:count]
+        return [Split(self.names[f], float(accuracy[f]), float(threshold[f])) for f in best]
+
+    def suspects(self) -> list[tuple[Split, str]]:
+        """The usual suspects, each with the class that it separates best."""
+        accuracy, threshold = self.splits
+        found = []
+        for place, name in enumerate(self.names):
+            if SUSPECT.search(name):
+                of = int(accuracy[place].argmax())
+                best = Split(name, float(accuracy[place, of]), float(threshold[place, of]))
+                found.append((best, self.classes[of]))
+        return sorted(found, key=lambda one: -one[0].accuracy)[:SUSPECTS]
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """Features by rank, unknown values lowest, with mean 0 and length 1; constants are 0."""
+        filled = np.where(np.isnan(self.values), -np.inf, self.values)[:, : self.width]
+        ranks = np.empty_like(filled)
+        for place, column in enumerate(filled.T):
+            _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+            ranks[:, place] = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+        ranks -= ranks.mean(axis=0)
+        length = np.linalg.norm(ranks, axis=0)
+        return ranks / np.where(length > 0, length, 1)
+
+    def order(self) -> Ints:
+        """Features from the most telling on: those that separate most classes by one split."""
+        return np.argsort(-self.splits[0][: self.width].mean(axis=1), kind="stable")
+
+    def telling(self, count: int = TELLING) -> list[int]:
+        """The most telling features, without those that only repeat one before them."""
+        chosen: list[int] = []
+        for place in self.order():
+            alike = self.ranks[:, chosen].T @ self.ranks[:, place] if chosen else np.zeros(1)
+            if np.abs(alike).max() <= ALIKE:
+                chosen.append(int(place))
+            if len(chosen) == count:
+                break
+        return chosen
+
+    def correlation(self, count: int = CORRELATED) -> tuple[list[str], Floats]:
+        """Rank correlations of the most telling features, in the order of the flow table."""
+        chosen = np.sort(self.order()[:count])
+        some = self.ranks[:, chosen]
+        return [self.names[place] for place in chosen], np.clip(some.T @ some, -1, 1)
+
+    @cached_property
+    def tree(self) -> Node:
+        """The depth-3 tree of the sample."""
+        return grow(self.values[:, : self.width], self.codes, self.names, len(self.classes))
+
+
+def gather(data: AuditData) -> Facts:
+    """Draw the sample: the same for the same dataset."""
+    split = "training" if data.train.any() else "test"
+    rows = np.flatnonzero(data.train if data.train.any() else data.test)
+    total = len(rows)
+    if total > SAMPLE_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False))
+    label = data.label[rows].astype(str)
+    found = set(label)
+    counted = data.summary.label_counts
+    everywhere = [
+        *counted,
+        *sorted(found - set(counted)),
+    ]  # the audit says what is wrong with those
+    classes = tuple(name for name in everywhere if name in found)
+    place = {name: number for number, name in enumerate(classes)}
+    extra = tuple(f for f in data.fields if f.name == "dst_port" and f not in data.features)
+    fields = (*data.features, *extra)
+    columns = [data.values(field.name)[rows] for field in fields]
+    return Facts(
+        fields=fields,
+        extra=len(extra),
+        classes=classes,
+        shades=tuple(everywhere.index(name) for name in classes),
+        codes=np.array([place[name] for name in label], dtype=np.int64),
+        values=np.stack(columns, axis=1) if columns else np.empty((len(rows), 0)),
+        flows=total,
+        split=split,
+    )
+
+
+def _best_splits(values: Floats, codes: Ints, classes: int) -> tuple[Floats, Floats]:
+    """Per class, the best balanced accuracy over all thresholds of a column, and where."""
+    values = np.where(np.isnan(values), -np.inf, values)
+    order = np.argsort(values, kind="stable")
+    values, codes = values[order], codes[order]
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    hits = np.stack([np.cumsum(codes == place)[ends] for place in range(classes)])
+    size = hits[:, -1:]
+    below = ends + 1 - hits
+    rest = np.maximum(len(values) - size, 1)
+    balanced = 0.5 + 0.5 * np.abs(hits / size - below / rest)
+    at = balanced.argmax(axis=1)
+    return balanced[np.arange(classes), at], values[ends[at]]
+
+
+def quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
+    """Quantiles of the known values; NaN where none is known."""
+    known = values[np.isfinite(values)]
+    return np.quantile(known, shares).tolist() if len(known) else [float("nan")] * len(shares)

@@ -1,0 +1,83 @@
+"""Sentences, numbers and tables that the page and the text of a card share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from audit.card.facts import Facts
+from audit.result import CheckResult
+from tagger import DatasetSummary, LabelQuality
+
+VERDICTS: Final = {
+    "pass": "pass", "fail": "FAIL", "info": "info", "not_applicable": "not applicable"
+}  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    """A measured number; a dash where there is none."""
+    if value is None:
+        return "-"
+    if value == float("-inf"):
+        return "unknown"
+    return f"{value:.4g}" if abs(value) < 10_000 or abs(value) > 1e12 else f"{value:,.0f}"
+
+
+def verdict(check: CheckResult) -> str:
+    """A verdict in words."""
+    return VERDICTS[check.verdict] + (" (accepted)" if check.accepted else "")
+
+
+def accuracy_rows(quality: LabelQuality) -> list[dict[str, str]]:
+    """The label accuracy of each class and of all; nothing where it was not measured."""
+    if not quality.overall.checked:
+        return []
+    return [
+        {
+            "label": name,
+            "checked": str(one.checked),
+            "agreed": str(one.agreed),
+            "share": f"{100 * one.agreed / one.checked:.2f} %",
+            "interval": f"{100 * one.interval[0]:.2f} to {100 * one.interval[1]:.2f} %",
+        }
+        for name, one in [*quality.classes.items(), ("all", quality.overall)]
+        if one.checked
+    ]
+
+
+def notes(summary: DatasetSummary, facts: Facts) -> dict[str, str]:
+    """Sentences about the parts of a card."""
+    return {
+        "unlabelled": (
+            f"{summary.unlabelled} flows are unlabelled and {summary.ambiguous} ambiguous: in the "
+            "dataset, in no class, never trained on. "
+            f"{summary.duplicate_observations} observations of flows already seen on another "
+            "network were left out."
+        ),
+        "accuracy": _accuracy(summary.quality),
+        "splitting": _splitting(summary),
+        "sample": (
+            f"Measured on {len(facts.codes):,} of {facts.flows:,} labelled flows of the "
+            f"{facts.split} split."
+        ),
+    }
+
+
+def _accuracy(quality: LabelQuality) -> str:
+    if not quality.overall.checked:
+        return f"Not measured: {quality.note}."
+    return (
+        f"Each label beside what the kernel saw ({quality.note}), with 95 % Wilson intervals. "
+        f"{quality.unseen} flows have no evidence."
+    )
+
+
+def _splitting(summary: DatasetSummary) -> str:
+    how = summary.splitting
+    asked = ", ".join(f"{split} {share:g}" for split, share in how.shares.items())
+    shares = f" Shares asked for: {asked}." if asked else ""
+    seed = f" Seed {how.seed}." if how.seed is not None else ""
+    left = f" {how.left_out} flows are in no split." if how.left_out else ""
+    return (
+        f"Split by {how.by}, {len(how.groups)} groups, each in one split as a whole."
+        f"{shares}{seed}{left}"
+    )
