@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.data import AuditData, Context
+from audit.data import AuditData, Columns, Context
+from audit.table import TableColumns
 from tagger import DatasetSummary, load_summary, verify
 from topologies.errors import InputError, Problem
+
+KEPT_CELLS: Final = 20_000_000  # of a table that is read once; a larger one, column by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,11 @@ def load_dataset(dataset_dir: Path) -> AuditData:
     splits = pq.read_table(dataset_dir / "splits.parquet")
     files = _files(dataset_dir, summary)
     fields = tuple(pq.read_schema(files[0])) if files else ()
-    parts = _Parts(files, {field.name: field.type for field in fields})
+    parts: Columns = _Parts(files, {field.name: field.type for field in fields})
+    if files and len(labels) * len(fields) <= KEPT_CELLS:
+        parts = TableColumns(
+            pa.concat_tables(pq.read_table(path, partitioning=None) for path in files)
+        )
     ids = parts.column("flow_id")
     if not (ids.equals(labels["flow_id"]) and ids.equals(splits["flow_id"])):
         raise InputError(
@@ -58,7 +66,7 @@ def load_dataset(dataset_dir: Path) -> AuditData:
         label=np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object),
         split=np.asarray(splits["split"].to_numpy(zero_copy_only=False), dtype=object),
         columns=parts,
-        context=_context(parts, labels, splits, summary),
+        context=_context(fields, parts, labels, splits, summary),
         lineage=summary,
         vocabulary=frozenset(summary.vocabulary),
         benign=frozenset(name for name, one in summary.vocabulary.items() if not one.malicious),
@@ -67,7 +75,11 @@ def load_dataset(dataset_dir: Path) -> AuditData:
 
 
 def _context(
-    parts: _Parts, labels: pa.Table, splits: pa.Table, summary: DatasetSummary
+    fields: tuple[pa.Field, ...],
+    parts: Columns,
+    labels: pa.Table,
+    splits: pa.Table,
+    summary: DatasetSummary,
 ) -> dict[Context, pa.ChunkedArray]:
     """Where each row is from; an activity is one command of the launcher."""
     context: dict[Context, pa.ChunkedArray] = {
@@ -76,7 +88,7 @@ def _context(
         "reason": labels["reason"],
         "topology": _by_run(splits, {run.run_id: run.topology for run in summary.runs}),
     }
-    if "src_ip" in parts.types:
+    if any(field.name == "src_ip" for field in fields):
         context["host"] = parts.column("src_ip")
     if "activity_id" in labels.column_names and labels["activity_id"].null_count < len(labels):
         context["command"] = pa.chunked_array(

@@ -8,6 +8,8 @@ from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Final
 
+from pydantic.fields import FieldInfo
+
 from audit.checks import all_checks
 from audit.mapping import Column, Mapping, load_mapping, shipped
 from audit.needs import wording
@@ -98,9 +100,7 @@ def _keys() -> Iterator[str]:
             (
                 (
                     f"`{name}`",
-                    "required"
-                    if field.is_required()
-                    else _default(field.get_default(call_default_factory=True)),
+                    _default(field),
                     field.description or "",
                 )
                 for name, field in model.model_fields.items()
@@ -108,13 +108,16 @@ def _keys() -> Iterator[str]:
         )
     yield (
         "A column's role is `feature`, `identity`, `key`, `time`, `label`, `split` or `ignore`, or "
-        "says where a row is\nfrom: `run`, `host`, `topology`, `tool`, `command`, `impairment`. Only "
-        "features are judged as what a model\nsees. `means` gives the column our name for it, by "
-        "which checks find packets, bytes, addresses and times.\n"
+        "says where\na row is from: `run`, `host`, `topology`, `tool`, `command`, `impairment`. "
+        "Only features are judged\nas what a model sees. `means` gives the column our name for it, "
+        "by which checks find packets, bytes,\naddresses and times.\n"
     )
 
 
-def _default(value: object) -> str:
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
     return f"`{value}`" if value not in ("", (), {}) else "none"
 
 

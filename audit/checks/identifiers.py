@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from audit.data import AuditData, Floats, is_text, role
+from audit.data import AuditData, Floats, Ints, is_text, role
 from audit.result import Finding, Threshold, at_most, check
 
 IDENTIFIER: Final = re.compile(
@@ -42,7 +42,7 @@ def identifiers(data: AuditData, allowed: Threshold) -> Finding:
         for field in fields
         if _is_named(field.name) or (field.metadata or {}).get(b"group") in GROUPS
     ]
-    follows = _followed_columns(data)
+    follows, addresses = _followed_columns(data), _addresses(data)
     copies: list[str] = []
     for field in fields:
         if field in data.sequences:
@@ -52,7 +52,7 @@ def identifiers(data: AuditData, allowed: Threshold) -> Finding:
         else:
             values = data.values(field.name)
             copies += [f"{field.name}: its values follow {n}" for n in _followed(values, follows)]
-            copies += [f"{field.name}: its values name {n}" for n in _naming(data, values)]
+            copies += [f"{field.name}: its values name {n}" for n in _naming(values, addresses)]
     found = named + copies
     reasons = [f"{name} may be there: {why}" for name, why in allowed.allow.items()]
     return at_most(len({text.split(":")[0] for text in found}), allowed.limit, *found, *reasons)
@@ -96,19 +96,27 @@ def _same(values: Floats, other: Floats) -> bool:
     return bool(abs(np.corrcoef(values - values[0], other - other[0])[0, 1]) >= ALIKE)
 
 
-def _naming(data: AuditData, values: Floats) -> list[str]:
-    """Which addresses a feature stands for, one value each."""
-    found = []
+def _addresses(data: AuditData) -> dict[str, tuple[Ints, int]]:
+    """Each row's address as a number, and how many there are; columns with enough of them."""
+    found = {}
     for name in ("src_ip", "dst_ip"):
-        if not data.has(name) or not np.isfinite(values).all():
+        if not data.has(name):
             continue
         encoded = data.column(name).combine_chunks().dictionary_encode()
-        hosts = len(encoded.dictionary)
-        worth = np.unique(values)
-        if hosts < FEW_HOSTS or len(worth) != hosts or encoded.null_count:
-            continue
-        pairs = np.searchsorted(worth, values) * hosts + encoded.indices.to_numpy()
-        if len(np.unique(pairs)) == hosts:
+        if len(encoded.dictionary) >= FEW_HOSTS and not encoded.null_count:
+            codes = np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+            found[name] = codes, len(encoded.dictionary)
+    return found
+
+
+def _naming(values: Floats, addresses: dict[str, tuple[Ints, int]]) -> list[str]:
+    """Which addresses a feature stands for, one value each."""
+    found: list[str] = []
+    if not addresses or not np.isfinite(values).all():
+        return found
+    worth, codes = np.unique(values, return_inverse=True)
+    for name, (address, hosts) in addresses.items():
+        if len(worth) == hosts == len(np.unique(codes * hosts + address)):
             found.append(f"{name}, one value for each of {hosts} addresses")
     return found
 

@@ -66,7 +66,8 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
 def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     """Destination port, TTL, initial window, MSS and options, smallest packet, one by one.
 
-    A suspect that is no feature (a key, as our ports are) is shown and not judged.
+    A suspect that is no feature (a key, as our ports are) is shown and not judged. Flows without a
+    value, such as those of UDP without a window, do not count: that is their protocol.
     """
     rows, classes, codes = _training(data)
     if len(classes) < 2:
@@ -74,8 +75,11 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     features = {field.name for field in data.features} - allowed.allow.keys()
     judged, evidence = [], []
     for field, suspect in _suspects(data):
+        known = np.isfinite(data.values(field.name)[rows])
+        if len(np.unique(codes[known])) < 2:
+            continue
         name, accuracy, threshold = max(
-            _of(data, field.name, rows, codes, classes), key=lambda one: one[1]
+            _of(data, field.name, rows[known], codes[known], classes), key=lambda one: one[1]
         )
         mark = "" if field.name in features else " (no model sees it)"
         evidence.append(
@@ -133,6 +137,9 @@ def _best_splits(
     for place in range(classes):
         hits = np.cumsum(codes == place)[ends]
         size = hits[-1]
+        if not 0 < size < len(values):
+            accuracy[place], threshold[place] = 0.5, values[0]
+            continue
         recall, fallout = hits / size, (below - hits) / (len(values) - size)
         balanced = 0.5 + 0.5 * np.abs(recall - fallout)
         at = int(np.argmax(balanced))

@@ -38,19 +38,15 @@ def twins_across_splits(data: AuditData, allowed: Threshold) -> Finding:
     close = Counter(data.label[near].tolist())
     value, nearly = float(twin.sum() / tests), float(near.sum() / tests)
     failed = value > allowed.limit or nearly > allowed.also["near"]
-    return Finding(
-        "fail" if failed else "pass",
-        value,
+    evidence = (
         (
-            f"{int(twin.sum())} of {tests} test flows",
-            *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
-            (
-                f"near twins: {int(near.sum())} of {tests} ({100 * nearly:.1f} % against "
-                f"{100 * allowed.also['near']:g} %)"
-            ),
-            *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
+            f"{int(twin.sum())} of {tests} test flows; near twins: {int(near.sum())} "
+            f"({100 * nearly:.1f} % against {100 * allowed.also['near']:g} %)"
         ),
+        *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
+        *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
     )
+    return Finding("fail" if failed else "pass", value, evidence)
 
 
 def _twins(data: AuditData, hashes: Hashes) -> Bools:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audit import ForeignTable, all_checks, audit_table, load_foreign
+from audit import ForeignTable, all_checks, load_foreign
 from audit.mapping import guessed_group, load_mapping, shipped
 from audit.result import THRESHOLDS, load_thresholds
 from audit.table import read_table
@@ -270,18 +270,3 @@ def test_nsl_kdd_is_audited_as_published():
     assert checks["C5"](data, limits).verdict == "fail"
     assert checks["E1"](data, limits).value == pytest.approx(118 / 22_544)
     assert checks["D1"](data, limits).verdict == "pass"
-
-
-def test_a_table_is_judged_whole_and_writes_nothing(csv, tmp_path):
-    rng = np.random.default_rng(1)
-    label = rng.integers(0, 2, 200)
-    text = "a,b,label\n" + "".join(
-        f"{x:.6f},{y:.6f},{'xy'[k]}\n"
-        for k, x, y in zip(label, rng.normal(size=200), rng.normal(size=200), strict=True)
-    )
-    path = csv(text)
-    report = audit_table(ForeignTable((path,), label_column="label"), accept={"C9": "noise"})
-    assert [result.id for result in report.checks] == list(all_checks())
-    assert {r.id: r.accepted for r in report.checks}["C9"] == "noise"
-    assert report.notes[0] == "200 flows; 2 feature, 1 label"
-    assert list(tmp_path.iterdir()) == [path]
