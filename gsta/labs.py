@@ -10,7 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
@@ -21,12 +21,14 @@ from launcher.backend import Backend
 from launcher.labstate import Lab
 from launcher.run import Progress, RunOptions, run_experiment
 from launcher.rundir import read_manifest
-from launcher.scaleout.duties import WiredBackend
-from launcher.scaleout.engines import Engines
 from topologies import Topology
 from topologies.document import Document
 from topologies.errors import INTERRUPTED, LabError, MachineError
 from topologies.files import write_text
+
+if TYPE_CHECKING:
+    from launcher.scaleout.duties import WiredBackend
+    from launcher.scaleout.engines import Engines
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,6 @@ from launcher import labs
 from launcher.capture import HEADERS_BYTES, SNAPLEN_BYTES, CaptureOptions
 from launcher.compile import check_kinds, compile_run
 from launcher.run import RunOptions
-from launcher.scaleout.agent import serve
-from launcher.scaleout.backend import placed
 from launcher.scaleout.engines import Engines, load_engines
 from topologies import Topology, load_topology
 from topologies.document import Document
@@ -179,6 +177,8 @@ def run(
 def _describe(document: Document[Topology], seed: int, engines: Document[Engines] | None) -> None:
     plan = compile_run(document, seed=seed)
     if engines is not None:
+        from launcher.scaleout.backend import placed
+
         placement = placed(plan.lab, engines)
         for engine in placement.engines:
             there = [name for name, where in placement.networks.items() if where == engine]
@@ -222,6 +222,8 @@ def node() -> None:
     It is asked on its standard input, answers on its standard output, and removes its part when the
     input ends.
     """
+    from launcher.scaleout.agent import serve
+
     serve(wired_backend)
 
 

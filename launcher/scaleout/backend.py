@@ -60,7 +60,6 @@ class ScaleOutBackend:
         self._notes: list[str] = []
         self._warned: list[str] = []
         self._over = False
-        self._plan: LabPlan | None = None
         self._run_dir = lab.run_dir
         self._placement = Placement({}, {})
         self._members: dict[str, _Member] = {}
@@ -78,7 +77,7 @@ class ScaleOutBackend:
 
     def up(self, plan: LabPlan, run_dir: Path) -> Mapping[str, str]:
         """Create every network and host; the container id or namespace name of each host."""
-        self._plan, self._run_dir = plan, run_dir
+        self._run_dir = run_dir
         self._placement = placed(plan, self._document)
         self._connect(plan)
         for member in self._members.values():

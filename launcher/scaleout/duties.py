@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -71,7 +72,7 @@ class Duties:
         self._running: dict[int, _Running] = {}
         self._captures: dict[int, Capture] = {}
         self._watch: Watch | None = None
-        self._numbers = iter(range(1 << 62))
+        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._building = threading.Lock()  # nothing is removed while it is being made
         self._over = threading.Event()

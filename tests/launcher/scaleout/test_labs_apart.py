@@ -82,6 +82,8 @@ MARK_OF_TWO = hashlib.sha256(b"/run/gsta-two").hexdigest()[:4]  # what its labs'
 @pytest.fixture(autouse=True)
 def _own_labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GSTA_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "parts").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "parts"))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,8 @@ def left_on(machines: tuple[Machine, Machine], folder: Path) -> list[str]:
     two = machines[1]
     kept = two.do("sh", "-c", "ls /run/gsta-two/labs 2>/dev/null || true").split()
     groups = [lab for lab in cgroups.leftovers() if lab.startswith(MARK_OF_TWO)]
-    return [*traces(folder), *two.namespaces(), *kept, *groups]
+    parts = [part.name for part in (folder / "parts").glob("gsta-part-*")]
+    return [*traces(folder), *two.namespaces(), *kept, *groups, *parts]
 
 
 def flows_in(capture: Path) -> set[frozenset[tuple[str, int]]]:
