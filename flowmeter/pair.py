@@ -55,6 +55,7 @@ class Pair:
         finally:
             with self._changed:
                 self._abandoned = True
+                self._bringing = False  # an interrupt may have come between
                 self._changed.notify()
             thread.join()
         if self._failures:

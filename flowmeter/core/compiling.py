@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +20,8 @@ from flowmeter.core.elf import UnlinkableError, flat
 from flowmeter.core.entering import ENTRY, FILLERS, caller, fillers
 from flowmeter.core.machine import Code, sources
 
+# Python looks for garbage once more when it ends: half a second, among all that numba has made.
+atexit.register(gc.freeze)
 # Any: what numba says of its own types is not all there is.
 types: Any = numba.types
 OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy", "nogil": True}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -149,6 +150,23 @@ def test_several_processes_may_compile_at_once(folder: Path) -> None:
     assert [run.communicate()[0].strip() for run in runs] == ["8", "8"]
     assert [run.returncode for run in runs] == [0, 0]
     assert [file.suffix for file in folder.iterdir()] == [".code"]
+
+
+@IN_FILES
+def test_numba_compiles_for_others_as_before(folder: Path) -> None:
+    """Also with what it has compiled as a part of our code, such as the search in a tuple."""
+
+    @compiled
+    def squares(numbers: Integers) -> int:
+        found = 0
+        for number in numbers:
+            if number in (1, 4, 9):
+                found += 1
+        return found
+
+    assert squares(NUMBERS) == 3
+    is_square = numba.njit(lambda number: number in (1, 4, 9))
+    assert [number for number in NUMBERS if is_square(number)] == [1, 4, 9]
 
 
 def test_code_that_calls_something_outside_is_left_to_numba(folder: Path) -> None:
