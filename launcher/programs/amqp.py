@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main, noise, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, noise, word
 from common_pem import server_name
 
 WAIT_S = 5.0
@@ -118,6 +118,7 @@ def _connected(session: Session) -> Iterator[Any]:
     from proton.utils import BlockingConnection
 
     place = f"amqp://{session.peer['address']}:{session.port}"
+    begun()
     try:
         connection = BlockingConnection(
             place,

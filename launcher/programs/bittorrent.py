@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_tool import home, run_tool, time_left_s
 
 LOOK_S = 0.2
@@ -105,6 +105,7 @@ class User:
 
     def get(self, path: str) -> bytes:
         """Something of the site."""
+        begun()
         try:
             with build_opener(ProxyHandler({})).open(f"{self.site}{path}", timeout=5) as reply:
                 content: bytes = reply.read()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import PeerError, Session, word
+from common import PeerError, Session, begun, word
 from common_pem import write_authority
 
 TLS_PORT = 8883
@@ -41,6 +41,7 @@ class Link:
         """Connect; `PeerError` when the broker does not take us."""
         ports = session.peer["ports"]
         port = next((p for p in ports if (p == TLS_PORT) == self.tls), ports[0])
+        begun()
         self.client.connect(
             session.peer["address"], port, keepalive=self.rng.choice((2, 5, 10, 30, 60, 300))
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import common_net
 import common_sql
-from common import PeerError, Service, Session, emit, main
+from common import PeerError, Service, Session, begun, emit, main
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
 from common_sql import DATABASE, PASSWORD, USER
@@ -66,6 +66,7 @@ def _first(service: Service) -> str:
 def _connected(session: Session, folder: Path, *, tls: bool = False) -> Iterator[Any]:
     import pymysql
 
+    begun()
     try:
         connection = pymysql.connect(
             host=session.peer["address"],

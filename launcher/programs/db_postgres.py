@@ -18,7 +18,7 @@ from typing import Any
 
 import common_net
 import common_sql
-from common import PeerError, Service, Session, emit, heavy, main
+from common import PeerError, Service, Session, begun, emit, heavy, main
 from common_daemon import start_daemon, workspace
 from common_pem import write_server
 from common_sql import DATABASE, PASSWORD, USER
@@ -119,6 +119,7 @@ def _place(session: Session, mode: str) -> str:
 def _connected(session: Session) -> Iterator[Any]:
     import psycopg
 
+    begun()
     try:
         mode = str(session.params.get("sslmode", "prefer"))
         with psycopg.connect(_place(session, mode), prepare_threshold=3) as connection:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_net import TLS_PORTS, port_of
 from common_pem import authority_pem, pair
 from common_site import prose
@@ -119,6 +119,7 @@ class User:
     async def call(self, variant: str, number: int) -> None:
         """One call, whatever its kind."""
         keywords = {"metadata": self.metadata, "timeout": max(self.session.left_s() - 0.3, 0.2)}
+        begun()
         most, got = int(self.params.get("messages", 8)), 0
         if variant == "unary":
             got = len(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
 from common_tool import home, run_tool
@@ -129,6 +129,7 @@ def _bound(session: Session, folder: Path, who: str | None, secure: bool) -> Ite
         connect_timeout=10,
     )
     try:
+        begun()
         link = ldap3.Connection(
             server, user=who, password=who and PASSWORD, raise_exceptions=False, receive_timeout=10
         )

@@ -12,7 +12,7 @@ import random
 from typing import Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main
+from common import PeerError, Service, Session, begun, emit, heavy, main
 from common_tool import home, run_tool
 
 TABLE = 2_000  # registers and coils of each kind
@@ -65,6 +65,7 @@ class Master:
 
     async def open(self) -> None:
         """Connect."""
+        begun()
         await self.client.connect()
         if not self.client.connected:
             raise PeerError("the controller does not answer")

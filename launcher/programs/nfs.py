@@ -10,7 +10,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_nfs import READ_BYTES, Entry, Mount
 from common_tool import home, run_tool
 
@@ -135,6 +135,7 @@ def act(session: Session) -> None:
                     return
                 tools[variant](user)
             return
+        begun()
         mount = Mount(user.url(), version=user.version)
         try:
             emit("mount", version=user.version)

@@ -13,7 +13,7 @@ import random
 from typing import Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 
 SPACE = "urn:lab:machines"
 MACHINES, VALUES = 6, 12
@@ -80,6 +80,7 @@ async def act(session: Session) -> None:
     place = f"opc.tcp://{session.peer['address']}:{session.port}/lab"
     client: Any = Client(place, timeout=8)
     client.description = client.name = f"{word(session.rng)} {word(session.rng)}"
+    begun()
     deeds = {"watch": _watch, "browse": _browse, "set": _set, "call": _call}
     try:
         async with client:

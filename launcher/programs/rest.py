@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_headers import client_headers
 from common_site import prose
 from common_tls import client_context, server_contexts, server_name
@@ -246,6 +246,7 @@ async def _application(user: User, variant: str) -> None:
 
     limit = ClientTimeout(total=None)
     try:
+        begun()
         async with ClientSession(headers=user.headers, timeout=limit) as link:
             if variant == "events":
                 await _events(user, link)

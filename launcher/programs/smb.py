@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_tool import Ran, home, run_tool
 
 SHARES = ("docs", "media", "home")
@@ -147,6 +147,7 @@ def _script(user: User, *, write: bool) -> None:
     from impacket.smbconnection import SessionError, SMBConnection
 
     address, port = user.session.peer["address"], user.session.port
+    begun()
     try:
         link = SMBConnection(address, address, sess_port=port, timeout=PATIENCE_S)
         link.login(user.name, user.password)

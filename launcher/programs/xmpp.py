@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import common_net
-from common import PeerError, Service, Session, emit, heavy, main, word
+from common import PeerError, Service, Session, begun, emit, heavy, main, word
 from common_daemon import start_daemon, workspace
 from common_pem import write_authority, write_server
 from common_tool import home
@@ -123,6 +123,7 @@ class User:
         """Connect in one of the ways (plain, starttls, tls), log in, fetch contacts, be present."""
         ports = self.session.peer["ports"]
         place = (self.session.peer["address"], ports[-1] if how == "tls" else ports[0])
+        begun()
         if hasattr(self.client, "enable_direct_tls"):  # since 1.10
             self.client.enable_direct_tls = how == "tls"
             self.client.enable_starttls = how == "starttls"
