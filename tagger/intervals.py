@@ -59,6 +59,8 @@ class IntervalIndex:
         A span whose group is -1 has none. The pairs come in no particular order.
         """
         known = np.flatnonzero(groups >= 0).astype(np.int64)
+        # In order: to search for ascending numbers is several times faster.
+        known = known[np.lexsort((first_ns[known], groups[known]))]
         begins, stops = groups[known] * self._base, last_ns[known]
         latest = begins + np.searchsorted(self._starts, first_ns[known], side="right")
         spans, intervals = [known[:0]], [known[:0]]
