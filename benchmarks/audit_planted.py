@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,18 +21,23 @@ from audit.result import THRESHOLDS, load_thresholds
 from benchmarks.planted import clean, defects
 from benchmarks.timing import publish
 
-CLEAN_TABLES = 5
+CLEAN_TABLES = 8
+Checks = Mapping[str, Check]
+Limits = Mapping[str, Threshold]
 
 
 def main() -> None:
     """Plant, look, and publish."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=2)
+    options.add_argument("--first", type=int, default=100, help="none that the tests use")
     asked = options.parse_args()
     checks = all_checks()
     limits = load_thresholds(THRESHOLDS, known=checks)
-    planted, found = _planted(asked.seeds, checks, limits)
-    judged, accused = _clean(asked.seeds, planted, checks, limits)
+    seeds = range(asked.first, asked.first + asked.seeds)
+    planted, found = _planted(seeds, checks, limits)
+    seeds = range(asked.first, asked.first + max(asked.seeds, CLEAN_TABLES))
+    judged, accused = _clean(seeds, planted, checks, limits)
     rows: list[list[object]] = [
         [id_, checks[id_].title, planted[id_], found[id_], judged[id_], accused[id_]]
         for id_ in planted
@@ -45,18 +51,16 @@ def main() -> None:
     publish("Planted defects", "python -m benchmarks.audit_planted", columns, rows)
 
 
-def fails(
-    id_: str, data: AuditData, checks: dict[str, Check], limits: dict[str, Threshold]
-) -> bool:
+def fails(id_: str, data: AuditData, checks: Checks, limits: Limits) -> bool:
     """Whether a check fails on a table."""
     return checks[id_](data, limits).verdict == "fail"
 
 
-def _planted(seeds: int, checks, limits) -> tuple[Counter[str], Counter[str]]:
+def _planted(seeds: range, checks: Checks, limits: Limits) -> tuple[Counter[str], Counter[str]]:
     planted: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for number, defect in enumerate(defects()):
-        for seed in range(seeds):
+        for seed in seeds:
             table = clean(seed)
             defect.spoil(table, np.random.default_rng([seed, number]))
             planted[defect.check] += 1
@@ -67,10 +71,12 @@ def _planted(seeds: int, checks, limits) -> tuple[Counter[str], Counter[str]]:
     return planted, found
 
 
-def _clean(seeds: int, planted, checks, limits) -> tuple[Counter[str], Counter[str]]:
+def _clean(
+    seeds: range, planted: Counter[str], checks: Checks, limits: Limits
+) -> tuple[Counter[str], Counter[str]]:
     judged: Counter[str] = Counter()
     accused: Counter[str] = Counter()
-    for seed in range(max(seeds, CLEAN_TABLES)):
+    for seed in seeds:
         data = clean(seed).data()
         for id_ in planted:
             judged[id_] += 1

@@ -7,12 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from audit.data import AuditData, Objects, is_text
+from audit.data import AuditData, Bools, Objects, is_text
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
 SIZES: Final = ("c2s_packets", "s2c_packets", "c2s_ip_bytes", "s2c_ip_bytes")
 ANSWERED, SILENT = 0.5, 0.1  # share of flows with an answer, before a server stops and after
-FEWEST: Final = 40  # flows, to see a server stop
+FEWEST: Final = 20  # flows of a class, to speak of its diversity
+STOPPING: Final = 40  # flows, to see a server stop
+TOO_FEW: Final = f"no class has {FEWEST} flows"
 
 
 @check(
@@ -23,7 +25,10 @@ FEWEST: Final = 40  # flows, to see a server stop
 )
 def effective_size(data: AuditData, allowed: Threshold) -> Finding:
     """Flows are nearly equal when their features besides those of time agree to two digits."""
-    label, near = data.label[data.labelled], data.hashed.near[data.labelled]
+    judged = data.labelled & _numerous(data)
+    if not judged.any():
+        return nothing_to_measure(TOO_FEW)
+    label, near = data.label[judged], data.hashed.near[judged]
     shares = {}
     for name, size in Counter(label.tolist()).items():
         shares[name] = (len(np.unique(near[label == name])) / size, size)
@@ -43,9 +48,9 @@ def effective_size(data: AuditData, allowed: Threshold) -> Finding:
 def one_command(data: AuditData, allowed: Threshold) -> Finding:
     """Count the flows of each class by the command that made them."""
     codes, names = data.codes("command")
-    known = data.labelled & (codes >= 0)
+    known = data.labelled & (codes >= 0) & _numerous(data)
     if not known.any():
-        return nothing_to_measure("no labelled flow has a command")
+        return nothing_to_measure(f"no flow has a command, or {TOO_FEW}")
     label = data.label[known]
     sizes = Counter(label.tolist())
     most = _most_frequent(label, codes[known])
@@ -73,15 +78,18 @@ def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
     names = [name for name in SIZES if data.has(name)]
     if not {"c2s_packets", "c2s_ip_bytes"} <= set(names):
         return nothing_to_measure("no packet and byte counts")
+    judged = data.labelled & _numerous(data)
+    if not judged.any():
+        return nothing_to_measure(TOO_FEW)
     columns = {name: data.values(name) for name in names}
     pair = np.stack(
         [
             sum((columns[name] for name in names if "packets" in name), np.zeros(len(data.label))),
             sum((columns[name] for name in names if "bytes" in name), np.zeros(len(data.label))),
         ]
-    )[:, data.labelled]
+    )[:, judged]
     distinct, code = np.unique(pair, axis=1, return_inverse=True)
-    label = data.label[data.labelled]
+    label = data.label[judged]
     sizes = Counter(label.tolist())
     most = _most_frequent(label, code)
     shares = {name: count / sizes[name] for name, (count, _) in most.items()}
@@ -94,6 +102,12 @@ def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
     value = max(shares.values())
     failed = value > allowed.limit or silent
     return Finding("fail" if failed else "pass", value, (*silent, *evidence))
+
+
+def _numerous(data: AuditData) -> Bools:
+    """Rows of classes with enough of them."""
+    sizes = Counter(data.label.tolist())
+    return np.isin(data.label, [name for name, size in sizes.items() if size >= FEWEST])
 
 
 def _most_frequent(label: Objects, codes: np.ndarray) -> dict[str, tuple[int, int]]:
@@ -117,7 +131,7 @@ def _fell_silent(data: AuditData, columns: dict[str, np.ndarray]) -> list[str]:
         of_class = data.label == name
         for code in np.unique(runs[of_class & (runs >= 0)]):
             rows = np.flatnonzero(of_class & (runs == code))
-            if len(rows) < FEWEST:
+            if len(rows) < STOPPING:
                 continue
             answered = columns["s2c_packets"][rows[np.argsort(begin[rows], kind="stable")]] > 0
             early, late = answered[: len(rows) // 2], answered[-(len(rows) // 4) :]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from audit.data import AuditData, Floats
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
-from audit.sample import thinned
+from audit.sample import LEAST_ROWS, thinned
 
 ROWS: Final = 50_000
 SUSPECTS: Final = {
@@ -105,9 +105,13 @@ def _suspects(data: AuditData) -> list[tuple[pa.Field, str]]:
 
 
 def _training(data: AuditData) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64]]:
-    """Rows to measure on, the classes, and the class of each row."""
+    """Rows to measure on, the classes that have enough of them, and the class of each row."""
     rows = np.flatnonzero(data.train)
-    classes, codes = np.unique(data.label[rows].astype(str), return_inverse=True)
+    label = data.label[rows].astype(str)
+    names, sizes = np.unique(label, return_counts=True)
+    enough = np.isin(label, names[sizes >= LEAST_ROWS])
+    rows = rows[enough]
+    classes, codes = np.unique(label[enough], return_inverse=True)
     some = thinned(codes, ROWS)
     return rows[some], classes.tolist(), codes[some]
 
