@@ -24,6 +24,7 @@ from flowmeter.core.track import advance, track
 
 FIRST_SLOTS: Final = 4096
 TAKE_FLOWS: Final = 8192  # finished flows leave in parts of this many, and the rest at the end
+TIMEOUTS: Final = ("tcp_idle", "udp_idle", "other_idle", "linger")
 FOREVER_NS: Final = 2**61
 LAST_TICK: Final = 2**62
 ORDER: Final = ("tick", "first_ns", "tag", "low_lo", "high_lo", "low_hi", "high_hi", "ordinal")
@@ -227,7 +228,7 @@ class _Shard:
 
 def _limits(config: MeterConfig) -> Records:
     limits = np.zeros(1, LIMITS)
-    for name in ("tcp_idle", "udp_idle", "other_idle", "active", "linger"):
+    for name in (*TIMEOUTS, "active"):
         limits[f"{name}_ns"] = round(getattr(config, f"{name}_s") * 1e9)
     if config.semantics == "tstat":
         limits["tstat"] = 1
@@ -235,6 +236,7 @@ def _limits(config: MeterConfig) -> Records:
         limits["active_ns"] = FOREVER_NS
         limits["udp_idle_ns"] = 200 * 10**9
         limits["linger_ns"] = 0
+    limits["least_ns"] = min(int(limits[f"{name}_ns"][0]) for name in TIMEOUTS)
     return limits
 
 

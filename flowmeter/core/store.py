@@ -7,6 +7,7 @@ never used cost no memory.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -59,6 +60,7 @@ LIMITS: Final = np.dtype(
         ("tcp_idle_ns", "i8"),
         ("udp_idle_ns", "i8"),
         ("other_idle_ns", "i8"),
+        ("least_ns", "i8"),  # of the above and the linger time
         ("active_ns", "i8"),
         ("linger_ns", "i8"),
         ("single_ns", "i8"),  # Tstat's: flows of one packet, or of SYNs only
@@ -94,6 +96,7 @@ class Growing:
         self._memory = mmap.mmap(
             -1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )
+        self._ask_for_large_pages()
 
     def array(self) -> npt.NDArray[np.generic]:
         """The array; drop it, and every view of it, before `grow`."""
@@ -106,6 +109,12 @@ class Growing:
     def grow(self, rows: int) -> None:
         """Make room for ``rows`` in all; new rows are zeros."""
         self._memory.resize(rows * self._row_bytes)
+        self._ask_for_large_pages()
+
+    def _ask_for_large_pages(self) -> None:
+        """Rows are looked at all over, so pages would have to be looked up all the time."""
+        with suppress(AttributeError, OSError):  # not every kernel has them
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
 
 
 @dataclass
