@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmeter.config import MeterConfig
+from flowmeter.core.emptying import Fields
 from flowmeter.core.hashing import rebuild
 from flowmeter.core.layout import CLOSED, FLOW, FORCED, RESET, Integers, Records, Rows, Slots
 from flowmeter.core.recent import grown_recent, new_recent, note_openings
@@ -243,6 +244,12 @@ def _limits(config: MeterConfig) -> Records:
 def _woven(parts: Sequence[Rows], number: npt.NDArray[np.intp]) -> Rows:
     """Rows of several shards in their common order; ``number`` says whose turn it is."""
     places = np.argsort(np.argsort(number, kind="stable"), kind="stable")
-    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns = [column[places] if len(column) else column for column in columns]
-    return Rows(*columns)
+    columns = zip(*parts, strict=True)
+    return Rows(*(_joined(column, places) for column in columns))
+
+
+def _joined(parts: Sequence[Any], places: npt.NDArray[np.intp]) -> Any:
+    if isinstance(parts[0], Fields):
+        return Fields.joined(parts).reordered(places)
+    column = np.concatenate(parts)
+    return column[places] if len(column) else column

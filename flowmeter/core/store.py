@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowmeter.core.emptying import empty
+from flowmeter.core.emptying import empty, take_fields
 from flowmeter.core.layout import (
     FIRST_PAYLOADS,
     FLOW,
@@ -102,9 +102,10 @@ class Growing:
         """The array; drop it, and every view of it, before `grow`."""
         return np.frombuffer(self._memory, self._dtype).reshape(-1, *self._shape)
 
-    def raw(self) -> npt.NDArray[np.uint32]:
-        """The rows as words of 32 bits."""
-        return np.frombuffer(self._memory, np.uint32).reshape(-1, self._row_bytes // 4)
+    def raw(self, dtype: type[np.unsignedinteger[Any]]) -> npt.NDArray[Any]:
+        """The rows as plain numbers."""
+        rows = len(self._memory) // self._row_bytes
+        return np.frombuffer(self._memory, dtype).reshape(rows, -1)
 
     def grow(self, rows: int) -> None:
         """Make room for ``rows`` in all; new rows are zeros."""
@@ -181,15 +182,21 @@ class Memory:
 
     def take(self, slots: Slots) -> Rows:
         """What is in these slots, which then are what the core expects of free ones: all zeros."""
-        taken = {name: self._taken(name, slots) for name in ROWS}
         recent: Any = np.zeros(0, RECENT)
         if self.recent:
             recent = self._taken("recent", slots)
-        return Rows(recent=recent, **taken)
+        return Rows(
+            flows=take_fields(self._growing["flows"].raw(np.uint8), slots, FLOW),
+            sides=take_fields(self._growing["sides"].raw(np.uint8), slots, SIDE, 2),
+            words=self._taken("words", slots),
+            gaps=self._taken("gaps", slots),
+            payloads=self._taken("payloads", slots),
+            recent=recent,
+        )
 
     def _taken(self, name: str, slots: Slots) -> Any:
         growing = self._growing[name]
-        rows, like = growing.raw(), growing.array()
+        rows, like = growing.raw(np.uint32), growing.array()
         # As plain words: to take records one by one would be slow.
         words = np.empty((len(slots), rows.shape[1]), np.uint32)
         empty(rows, slots, words)
