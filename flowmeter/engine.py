@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmeter.config import MeterConfig
+from flowmeter.core.emptying import Fields
 from flowmeter.core.hashing import rebuild
-from flowmeter.core.layout import CLOSED, FORCED, RESET, Integers, Records, Rows, Slots
+from flowmeter.core.layout import CLOSED, FLOW, FORCED, RESET, Integers, Records, Rows, Slots
 from flowmeter.core.recent import grown_recent, new_recent, note_openings
 from flowmeter.core.rejects import REJECTS
 from flowmeter.core.store import LIMITS, SPARE_SEGMENTS, Memory
@@ -24,6 +25,7 @@ from flowmeter.core.track import advance, track
 
 FIRST_SLOTS: Final = 4096
 TAKE_FLOWS: Final = 8192  # finished flows leave in parts of this many, and the rest at the end
+TIMEOUTS: Final = ("tcp_idle", "udp_idle", "other_idle", "linger")
 FOREVER_NS: Final = 2**61
 LAST_TICK: Final = 2**62
 ORDER: Final = ("tick", "first_ns", "tag", "low_lo", "high_lo", "low_hi", "high_hi", "ordinal")
@@ -99,11 +101,33 @@ class Engine:
         leave = len(slots) // in_parts_of * in_parts_of
         order = np.arange(len(slots))
         if leave:
-            order = _order(list(zip(self._shards, ended, strict=True)))
+            order = self._order(slots, number)
         for at, shard in enumerate(self._shards):
             stay = order[leave:]
             shard.keep(slots[stay[number[stay] == at]])
         return self._parts(slots[order[:leave]], number[order[:leave]])
+
+    def _order(self, slots: Slots, number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Sorts flows by `ORDER`; ``number`` says of which shard each is."""
+
+        def column(name: str, chosen: Any) -> npt.NDArray[Any]:
+            place, whose = slots[chosen], number[chosen]
+            if len(self._shards) == 1:
+                return self._shards[0].key(name, place)
+            values = np.empty(len(place), FLOW[name])
+            for at, shard in enumerate(self._shards):
+                values[whose == at] = shard.key(name, place[whose == at])
+            return values
+
+        tick, first_ns = column("tick", ...), column("first_ns", ...)
+        order = np.lexsort((first_ns, tick))
+        same = (np.diff(tick[order]) == 0) & (np.diff(first_ns[order]) == 0)
+        # The rest of the key is compared only where these are equal: of most flows it never is.
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        if len(tied):
+            flows = order[tied]
+            order[tied] = flows[np.lexsort([column(name, flows) for name in reversed(ORDER)])]
+        return order
 
     def _parts(self, slots: Slots, number: npt.NDArray[np.intp]) -> Iterator[Rows]:
         """Take flows out in this order; ``number`` says of which shard each is."""
@@ -205,7 +229,7 @@ class _Shard:
 
 def _limits(config: MeterConfig) -> Records:
     limits = np.zeros(1, LIMITS)
-    for name in ("tcp_idle", "udp_idle", "other_idle", "active", "linger"):
+    for name in (*TIMEOUTS, "active"):
         limits[f"{name}_ns"] = round(getattr(config, f"{name}_s") * 1e9)
     if config.semantics == "tstat":
         limits["tstat"] = 1
@@ -213,32 +237,19 @@ def _limits(config: MeterConfig) -> Records:
         limits["active_ns"] = FOREVER_NS
         limits["udp_idle_ns"] = 200 * 10**9
         limits["linger_ns"] = 0
+    limits["least_ns"] = min(int(limits[f"{name}_ns"][0]) for name in TIMEOUTS)
     return limits
-
-
-def _order(ended: Sequence[tuple[_Shard, Slots]]) -> npt.NDArray[np.intp]:
-    """Sorts the flows of all shards by tick, first packet, key."""
-
-    def column(name: str) -> npt.NDArray[np.generic]:
-        return np.concatenate([shard.key(name, slots) for shard, slots in ended])
-
-    tick, first_ns = column("tick"), column("first_ns")
-    order = np.lexsort((first_ns, tick))
-    if _has_ties(tick[order], first_ns[order]):
-        order = np.lexsort([column(name) for name in reversed(ORDER)])
-    return order
 
 
 def _woven(parts: Sequence[Rows], number: npt.NDArray[np.intp]) -> Rows:
     """Rows of several shards in their common order; ``number`` says whose turn it is."""
     places = np.argsort(np.argsort(number, kind="stable"), kind="stable")
-    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns = [column[places] if len(column) else column for column in columns]
-    return Rows(*columns)
+    columns = zip(*parts, strict=True)
+    return Rows(*(_joined(column, places) for column in columns))
 
 
-def _has_ties(*columns: npt.NDArray[np.generic]) -> bool:
-    same = np.ones(max(len(columns[0]) - 1, 0), bool)
-    for column in columns:
-        same &= column[1:] == column[:-1]
-    return bool(same.any())
+def _joined(parts: Sequence[Any], places: npt.NDArray[np.intp]) -> Any:
+    if isinstance(parts[0], Fields):
+        return Fields.joined(parts).reordered(places)
+    column = np.concatenate(parts)
+    return column[places] if len(column) else column

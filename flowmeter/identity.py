@@ -21,6 +21,7 @@ from flowmeter.features import Column
 Words = npt.NDArray[np.uint64]
 _OCTETS: Final = np.array([f"{octet}." for octet in range(256)], "S4").view(np.uint32)
 _LAST_OCTETS: Final = np.array([str(octet) for octet in range(256)], "S4").view(np.uint32)
+LONGEST_V4, LONGEST_V6 = 16, 40
 _DIGITS: Final = np.array([len(str(octet)) for octet in range(256)], np.uint8)
 
 
@@ -64,11 +65,13 @@ def addresses(version: Column, high: Words, low: Words) -> pa.StringArray:
     """Addresses as people write them."""
     is_v6 = version == 6
     if not is_v6.any():
-        return _v4(low)
+        return _text(*_v4(low))
+    texts = np.zeros((len(version), LONGEST_V6), np.uint8)
+    lengths = np.empty(len(version), np.uint8)
     v4, v6 = np.flatnonzero(~is_v6), np.flatnonzero(is_v6)
-    places = np.empty(len(version), np.int64)
-    places[v4], places[v6] = np.arange(len(v4)), np.arange(len(v4), len(version))
-    return pa.concat_arrays([_v4(low[v4]), _v6(high[v6], low[v6])]).take(numbers(places))
+    texts[v4, :LONGEST_V4], lengths[v4] = _v4(low[v4])
+    texts[v6], lengths[v6] = _v6(high[v6], low[v6])
+    return _text(texts, lengths)
 
 
 def flow_ids(
@@ -89,10 +92,11 @@ def flow_ids(
     own = _begun(value, flows["first_ns"], flows["ordinal"])
     later = np.flatnonzero(flows["segment"])
     if not len(later):
-        return _hexadecimal(own), _hexadecimal(own)
+        texts = _hexadecimal(own)
+        return texts, texts
     origin = own.copy()
-    before = flows[later]
-    origin[later] = _begun(value[later], before["origin_ns"], before["origin_ordinal"])
+    since_ns, ordinal = flows["origin_ns"][later], flows["origin_ordinal"][later]
+    origin[later] = _begun(value[later], since_ns, ordinal)
     return _hexadecimal(own), _hexadecimal(origin)
 
 
@@ -114,31 +118,31 @@ def _hexadecimal(values: Words) -> pa.StringArray:
     return _strings(offsets, values.astype(">u8").tobytes().hex().encode())
 
 
-def _v4(low: Words) -> pa.StringArray:
+def _v4(low: Words) -> tuple[Bytes, Bytes]:
+    """Texts, padded with NUL bytes, and their lengths."""
     octets = low.astype(">u4").view(np.uint8).reshape(-1, 4)
     texts = _OCTETS.take(octets)
     texts[:, 3] = _LAST_OCTETS.take(octets[:, 3])
     digits = _DIGITS.take(octets)
     lengths = digits[:, 0] + digits[:, 1] + digits[:, 2] + digits[:, 3] + np.uint8(3)
-    return _strings(_offsets(lengths), texts.tobytes().translate(None, b"\0"))
+    return texts.view(np.uint8), lengths
 
 
-def _v6(high: Words, low: Words) -> pa.StringArray:
+def _v6(high: Words, low: Words) -> tuple[Bytes, Bytes]:
+    """Texts, padded with NUL bytes, and their lengths."""
     words = np.empty((len(high), 2), ">u8")
     words[:, 0], words[:, 1] = high, low
-    texts = [_v6_text(packed) for packed in words.view("V16").ravel().tolist()]
-    return _strings(_offsets(np.fromiter(map(len, texts), np.uint8, len(texts))), b"".join(texts))
+    texts = [
+        socket.inet_ntop(socket.AF_INET6, packed) for packed in words.view("V16").ravel().tolist()
+    ]
+    padded = np.array(texts, f"S{LONGEST_V6}").view(np.uint8).reshape(-1, LONGEST_V6)
+    return padded, np.fromiter(map(len, texts), np.uint8, len(texts))
 
 
-@lru_cache(maxsize=16384)
-def _v6_text(packed: bytes) -> bytes:
-    return socket.inet_ntop(socket.AF_INET6, packed).encode()
-
-
-def _offsets(lengths: Bytes) -> npt.NDArray[np.int32]:
+def _text(padded: Bytes, lengths: Bytes) -> pa.StringArray:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return offsets
+    return _strings(offsets, padded.tobytes().translate(None, b"\0"))
 
 
 def _strings(offsets: npt.NDArray[np.int32], text: bytes) -> pa.StringArray:

@@ -30,6 +30,12 @@ def slot_of(found: Int) -> Int:
 
 
 @helper
+def home(table: Integers, key: Any) -> Int:
+    """Where in the table a flow whose key has this hash would best be."""
+    return np.int64(key & LOWER) & np.int64(len(table) - 1)
+
+
+@helper
 def find(table: Integers, flows: Indexed, packet: Record) -> Int:
     """The table position of the packet's key, or the empty one where it belongs."""
     mask = np.int64(len(table) - 1)

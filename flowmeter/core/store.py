@@ -7,13 +7,14 @@ never used cost no memory.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from flowmeter.core.emptying import empty
+from flowmeter.core.emptying import empty, take_fields
 from flowmeter.core.layout import (
     FIRST_PAYLOADS,
     FLOW,
@@ -59,6 +60,7 @@ LIMITS: Final = np.dtype(
         ("tcp_idle_ns", "i8"),
         ("udp_idle_ns", "i8"),
         ("other_idle_ns", "i8"),
+        ("least_ns", "i8"),  # of the above and the linger time
         ("active_ns", "i8"),
         ("linger_ns", "i8"),
         ("single_ns", "i8"),  # Tstat's: flows of one packet, or of SYNs only
@@ -94,18 +96,26 @@ class Growing:
         self._memory = mmap.mmap(
             -1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )
+        self._ask_for_large_pages()
 
     def array(self) -> npt.NDArray[np.generic]:
         """The array; drop it, and every view of it, before `grow`."""
         return np.frombuffer(self._memory, self._dtype).reshape(-1, *self._shape)
 
-    def raw(self) -> npt.NDArray[np.uint32]:
-        """The rows as words of 32 bits."""
-        return np.frombuffer(self._memory, np.uint32).reshape(-1, self._row_bytes // 4)
+    def raw(self, dtype: type[np.unsignedinteger[Any]]) -> npt.NDArray[Any]:
+        """The rows as plain numbers."""
+        rows = len(self._memory) // self._row_bytes
+        return np.frombuffer(self._memory, dtype).reshape(rows, -1)
 
     def grow(self, rows: int) -> None:
         """Make room for ``rows`` in all; new rows are zeros."""
         self._memory.resize(rows * self._row_bytes)
+        self._ask_for_large_pages()
+
+    def _ask_for_large_pages(self) -> None:
+        """Rows are looked at all over, so pages would have to be looked up all the time."""
+        with suppress(AttributeError, OSError):  # not every kernel has them
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
 
 
 @dataclass
@@ -172,15 +182,21 @@ class Memory:
 
     def take(self, slots: Slots) -> Rows:
         """What is in these slots, which then are what the core expects of free ones: all zeros."""
-        taken = {name: self._taken(name, slots) for name in ROWS}
         recent: Any = np.zeros(0, RECENT)
         if self.recent:
             recent = self._taken("recent", slots)
-        return Rows(recent=recent, **taken)
+        return Rows(
+            flows=take_fields(self._growing["flows"].raw(np.uint8), slots, FLOW),
+            sides=take_fields(self._growing["sides"].raw(np.uint8), slots, SIDE, 2),
+            words=self._taken("words", slots),
+            gaps=self._taken("gaps", slots),
+            payloads=self._taken("payloads", slots),
+            recent=recent,
+        )
 
     def _taken(self, name: str, slots: Slots) -> Any:
         growing = self._growing[name]
-        rows, like = growing.raw(), growing.array()
+        rows, like = growing.raw(np.uint32), growing.array()
         # As plain words: to take records one by one would be slow.
         words = np.empty((len(slots), rows.shape[1]), np.uint32)
         empty(rows, slots, words)

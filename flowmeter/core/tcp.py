@@ -135,7 +135,8 @@ def _sent(  # noqa: PLR0917 - compiled
         again -= 1
     if fin and seen & LAST_SEEN:
         again -= 1
-    side.retransmitted_bytes += again
+    if again:
+        side.retransmitted_bytes += again
     return seen
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from flowmeter.core import tstat
+from flowmeter.core.fetch import BLOCK_PACKETS, fetch_flows
 from flowmeter.core.hashing import entry, find, forget, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
-    C2S,
     CLOSED,
     CONTINUED,
     FRESH,
@@ -22,7 +22,6 @@ from flowmeter.core.layout import (
     OUTSIDE,
     RESET,
     REUSED,
-    S2C,
     SAME,
     Indexed,
     Int,
@@ -43,7 +42,7 @@ SYN, RST, ACK = 2, 4, 16
 
 
 @compiled
-def track(  # noqa: PLR0917, C901 - compiled
+def track(  # noqa: PLR0912, PLR0917, C901 - compiled
     store: Store, packets: Records, begin: Int, shard: Int, shards: Int, rejects: Integers
 ) -> Int:
     """Put packets from ``begin`` on into flows; how many of ``packets`` are done."""
@@ -53,6 +52,8 @@ def track(  # noqa: PLR0917, C901 - compiled
     words, gaps, payloads = store.words, store.gaps, store.payloads
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
     for index in range(begin, len(packets)):
+        if (index - begin) % BLOCK_PACKETS == 0:
+            fetch_flows(store, packets, index, min(index + BLOCK_PACKETS, len(packets)))
         packet = packets[index]
         if cursor.spare_segments < SPARE_SEGMENTS:
             return index
@@ -78,7 +79,7 @@ def track(  # noqa: PLR0917, C901 - compiled
         if verdict != SAME:
             slot = _begin(store, packet, slot, place, verdict)
         flow = flows[slot]
-        direction = C2S if flow.client_low == packet.from_low else S2C
+        direction = np.int64(flow.client_low != packet.from_low)  # C2S or S2C, without a branch
         if shards == 1:  # several would slow each other down by writing beside each other
             packet.slot, packet.opens, packet.direction = slot, verdict, direction
         side, other = sides[slot, direction], sides[slot, 1 - direction]
@@ -124,13 +125,14 @@ def _verdict(flows: Indexed, sides: Indexed, slot: Int, packet: Record, limits: 
     """Whether the packet belongs to the flow of its key, or a new flow begins with it."""
     if slot < 0:
         return FRESH
-    flow, first, second = flows[slot], sides[slot, 0], sides[slot, 1]
-    from_client = flow.client_low == packet.from_low
-    side, other = (first, second) if from_client else (second, first)
-    late = packet.time_ns - flow.last_ns > patience(flow, limits)
-    if late:
+    flow = flows[slot]
+    silence_ns = packet.time_ns - flow.last_ns
+    # Nearly every flow is younger than the least of its time-outs could be.
+    if silence_ns > limits.least_ns and silence_ns > patience(flow, limits):
         return FRESH
     if packet.protocol == TCP and packet.flags & (SYN | ACK) == SYN:
+        direction = np.int64(flow.client_low != packet.from_low)
+        side, other = sides[slot, direction], sides[slot, 1 - direction]
         if side.isn_known:
             if side.isn != packet.seq:
                 return FRESH

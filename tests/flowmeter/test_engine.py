@@ -132,12 +132,7 @@ def test_flows_leave_when_they_have_ended(lab: Lab) -> None:
     engine = Engine(MeterConfig(udp_idle_s=10))
     packets = read(lab, crowd(2500, 3, gap_s=8))
     assert list(engine.feed(packets)) == []
-    ended = Rows(
-        *map(
-            np.concatenate,
-            zip(*engine.advance(int(packets["time_ns"][-1]) + 12 * 10**9), strict=True),
-        )
-    )
+    (ended,) = engine.advance(int(packets["time_ns"][-1]) + 12 * 10**9)
     assert len(ended.flows) == 2500
     assert set(ended.flows["end_reason"].tolist()) == {1}
     assert list(engine.finish()) == []
