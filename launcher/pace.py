@@ -1,9 +1,9 @@
 """Keeping to a phase's target: how many sessions to begin now. Pure.
 
-Users are sessions going on at once: as many begin as are missing. Flows follow a session's begin,
-some at once and some later, so what running sessions will still open is estimated from those that
-have ended, and sessions begin until what was opened and what is to be expected meets the integral
-of the target a moment ahead.
+Users are sessions going on at once: as many begin as are missing, and some more for a while after
+too few could begin. Flows follow a session's begin, some at once and some later, so what running
+sessions will still open is estimated from those that have ended, and sessions begin until what was
+opened and what is to be expected meets the integral of the target a moment ahead.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from topologies import Phase
 
 AHEAD_S: Final = 1.0  # a session needs some time until its first flow
 MOST_AT_ONCE: Final = 3  # per call: a burst of processes would delay them all
+CATCH_UP_S: Final = 10.0  # in which user-seconds that a busy machine lost are made up for
+MOST_MORE: Final = 0.1  # users at once above the target, as a share of it
 PRIOR_FLOWS: Final = 4.0  # of a session, before any has ended; counts
 PRIOR_SESSIONS: Final = 3.0  # like so many
 TOLERANCE: Final = 0.05
@@ -62,7 +64,10 @@ class Pacer:
         self._busy_s += running * max(time_s - self._last_s, 0.0)
         self._last_s, self._flows = time_s, load.flows
         if self._target.unit == "users":
-            missing = round(self._target.value * self.phase.level(time_s)) - running
+            level = self._target.value * self.phase.level(time_s)
+            behind_s = self._target.value * self.phase.area_s(time_s) - self._busy_s
+            more = min(max(behind_s, 0.0) / CATCH_UP_S, MOST_MORE * level)
+            missing = round(level + more) - running
         else:
             each = (load.ended_flows + PRIOR_FLOWS * PRIOR_SESSIONS) / (load.ended + PRIOR_SESSIONS)
             each = max(each, 1.0)

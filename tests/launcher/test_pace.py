@@ -153,6 +153,19 @@ def test_a_target_is_met_within_five_per_cent(
     assert pacer.met, (pacer.asked, pacer.achieved)
 
 
+def test_users_who_came_late_are_made_up_for() -> None:
+    pacer = Pacer(phase(None, target={"users": 10}, duration_s=120))
+    running = 0
+    for tick in range(2400):
+        begun = pacer.wanted(tick * 0.05, Load([1] * running, 0, 0, 0))
+        if 400 <= tick < 600:  # a busy machine: nobody begins, and everybody has ended
+            running = 0
+        else:
+            running += begun - (tick % 20 == 0 and running > 0)
+    assert pacer.achieved == pytest.approx(10, rel=0.03)
+    assert running <= 11
+
+
 def test_what_cannot_be_met_is_known() -> None:
     made = phase(None, target={"flows_per_s": 50}, duration_s=20)
     pacer = Pacer(made)
