@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from audit.data import AuditData
 from audit.learn import Floats, Ints, out_of_fold
-from audit.result import Finding, Threshold, at_least, at_most, check
+from audit.result import Finding, Threshold, at_most, check
 from audit.sample import Sample
+from tagger import Agreement
 
 LISTED: Final = 50
 CANARIES: Final = 0.03  # of the rows get a wrong label
@@ -65,7 +66,8 @@ def canaries(data: AuditData, allowed: Threshold) -> Finding:
     """Give some flows of the sample another class, and look for them as C1 and C7 do.
 
     Confident learning has found a canary that is among the first three flows for each canary on its
-    list; to doubt everything finds nothing.
+    list; to doubt everything finds nothing. The share is given chance: it fails if the upper end of
+    its 95 % interval is too low.
     """
     sample = data.sample
     planted, wrong = _plant(sample)
@@ -74,12 +76,20 @@ def canaries(data: AuditData, allowed: Threshold) -> Finding:
     seen = _evidence(data, sample, planted, wrong)
     found = suspected | seen
     sizes = Counter(sample.classes[planted[~found]].tolist())
-    return at_least(
+    _, high = Agreement(checked=len(planted), agreed=int(found.sum())).interval
+    return Finding(
+        "pass" if high >= allowed.limit else "fail",
         float(found.mean()),
-        allowed.limit,
-        f"{int(found.sum())} of {len(planted)}: {int(seen.sum())} by the oracle, "
-        f"{int(suspected.sum())} by confident learning",
-        *(f"missed: {count} that are {sample.labels[code]}" for code, count in sizes.most_common()),
+        (
+            (
+                f"{int(found.sum())} of {len(planted)}: {int(seen.sum())} by the oracle, "
+                f"{int(suspected.sum())} by confident learning"
+            ),
+            *(
+                f"missed: {count} that are {sample.labels[code]}"
+                for code, count in sizes.most_common()
+            ),
+        ),
     )
 
 
