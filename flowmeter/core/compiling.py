@@ -11,11 +11,9 @@ from typing import Any, Final
 
 import numba
 from llvmlite import binding as llvm
-from llvmlite import ir
 from numba.core import base, cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.extending import intrinsic
 from numba.core.registry import cpu_target
 
 from flowmeter.core.elf import UnlinkableError, flat
@@ -44,7 +42,6 @@ ASKED_AGAIN: Final[tuple[tuple[Any, str], ...]] = (
     (base, "_has_loc"),
     (base.BaseContext, "get_abi_sizeof"),
 )
-TO_READ_DATA_SOON: Final = (0, 3, 1)  # of LLVM's prefetch
 FORMATS: Final[dict[Any, str]] = {
     types.int64: "q",
     types.uint64: "Q",
@@ -171,29 +168,6 @@ def _whole(library: Any) -> llvm.ModuleRef:
         else:  # of numba's own, compiled before
             module.link_in(part._get_module_for_linking(), preserve=True)
     return module
-
-
-def prefetching() -> Any:
-    """What numba takes `flowmeter.core.prefetch.prefetch` for."""
-    context: Any = cpu_target.typing_context
-    prefetch = intrinsic(_prefetch)
-    context.refresh()
-    return context.resolve_value_type(prefetch)
-
-
-def _prefetch(_: object, memory: Any, at: Any) -> Any:
-    def generate(context: Any, builder: Any, _: object, arguments: Any) -> None:
-        address, offset = arguments
-        if isinstance(memory, types.Array):
-            address = context.make_array(memory)(context, builder, address).data
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        insert: Any = cgutils.get_or_insert_function
-        hint = insert(builder.module, kind, "llvm.prefetch.p0")
-        place = builder.gep(builder.bitcast(address, byte), [offset])
-        builder.call(hint, [place, *(word(number) for number in TO_READ_DATA_SOON)])
-
-    return types.void(memory, at), generate
 
 
 @contextmanager

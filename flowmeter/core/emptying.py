@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmeter.core.jit import compiled, helper
-from flowmeter.core.layout import LINE_BYTES, Bytes, Indexed, Integers, Slots
+from flowmeter.core.layout import LINE_BYTES, Bytes, Indexed, Int, Integers, Slots
 from flowmeter.core.prefetch import prefetch
 
 Words = npt.NDArray[np.uint32]
@@ -88,7 +88,7 @@ def _plan(dtype: np.dtype[np.generic], records: int) -> tuple[Integers, dict[str
 
 
 @compiled
-def collect(  # noqa: PLR0917 - compiled
+def collect(  # noqa: PLR0912, PLR0917, C901 - compiled; a loop for each width
     rows8: Indexed, rows4: Indexed, rows2: Indexed, rows1: Indexed, slots: Slots, plan: Integers,
     out8: Indexed, out4: Indexed, out2: Indexed, out1: Indexed,
 ) -> None:  # fmt: skip
@@ -104,27 +104,28 @@ def collect(  # noqa: PLR0917 - compiled
             for at in range(0, rows1.shape[1], LINE_BYTES):
                 prefetch(rows1, np.int64(slots[index]) * rows1.shape[1] + at)
         for step in range(len(plan)):
-            width, place, before = plan[step, 0], plan[step, 1], plan[step, 2] * count
+            width, place, before = plan[step, 0], np.uint64(plan[step, 1]), plan[step, 2] * count
             if width == 8:
-                _move(rows8, slots, place, begin, end, out8, before)
+                for index in range(begin, end):
+                    out8[np.uint64(before + index)] = rows8[_row(slots, index), place]
             elif width == 4:
-                _move(rows4, slots, place, begin, end, out4, before)
+                for index in range(begin, end):
+                    out4[np.uint64(before + index)] = rows4[_row(slots, index), place]
             elif width == 2:
-                _move(rows2, slots, place, begin, end, out2, before)
-            else:
-                _move(rows1, slots, place, begin, end, out1, before)
+                for index in range(begin, end):
+                    out2[np.uint64(before + index)] = rows2[_row(slots, index), place]
+            elif width == 1:
+                for index in range(begin, end):
+                    out1[np.uint64(before + index)] = rows1[_row(slots, index), place]
         for index in range(begin, end):
             for word in range(rows8.shape[1]):
                 rows8[slots[index], word] = 0
 
 
 @helper
-def _move(  # noqa: PLR0917 - compiled
-    rows: Indexed, slots: Slots, place: int, begin: int, end: int, out: Indexed, before: int
-) -> None:
-    column = np.uint64(place)
-    for index in range(begin, end):
-        out[np.uint64(before + index)] = rows[np.uint64(slots[np.uint64(index)]), column]
+def _row(slots: Slots, index: Int) -> np.uint64:
+    """The slot, unsigned: no place to be counted from the end."""
+    return np.uint64(slots[np.uint64(index)])
 
 
 @compiled

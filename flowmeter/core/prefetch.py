@@ -16,7 +16,7 @@ class Prefetch:
     @cached_property
     def _numba_type_(self) -> Any:
         """What numba takes it for when it meets it in a function."""
-        from flowmeter.core.compiling import prefetching
+        from flowmeter.core.hinting import prefetching
 
         return prefetching()
 
