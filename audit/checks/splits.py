@@ -103,6 +103,8 @@ def _torn_runs(data: AuditData) -> tuple[list[str], list[str]]:
     """Runs in several splits, and runs in another split than the dataset says."""
     if "run" not in data.context:
         return [], []
+    if data.lineage is not None and data.lineage.splitting.by in ("host", "time"):
+        return [], []  # whole hosts or windows of a run are on one side each
     codes, names = data.codes("run")
     known = data.split != ""
     pairs = set(zip(codes[known].tolist(), data.split[known].tolist(), strict=True))

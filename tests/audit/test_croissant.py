@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from audit import load_dataset
 from audit.card import write_card
-from audit.data import AuditData
 from audit.result import CheckResult
 from topologies.files import sha256_file
 
@@ -39,7 +39,7 @@ def folder(new_dataset):
         evidence=(),
         remedy="run again",
     )
-    write_card(dataset.folder, AuditData.load(dataset.folder), [failed], released=False)
+    write_card(dataset.folder, load_dataset(dataset.folder), [failed], released=False)
     return dataset.folder
 
 

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from audit import verify_audit
+from audit import load_dataset, verify_audit
 from audit.card import write_card
-from audit.data import AuditData
 from audit.report import AuditReport
 from topologies.errors import InputError
 from topologies.files import sha256_file, write_json, write_text
@@ -23,7 +22,7 @@ def audited(folder):
         dataset_sha256=sha256_file(folder / "dataset.json"),
         released=True,
         checks=(),
-        files=write_card(folder, AuditData.load(folder), (), released=True),
+        files=write_card(folder, load_dataset(folder), (), released=True),
     )
     write_json(folder / "audit.json", report.model_dump(mode="json"))
     return report
