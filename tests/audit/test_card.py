@@ -14,7 +14,7 @@ from audit.card.facts import gather
 from audit.card.svg import CHARACTER_PX, said, ticks
 from audit.card.timeline import timelines
 from audit.card.tree import leaves
-from audit.data import AuditData
+from audit.dataset import load_dataset
 from audit.result import CheckResult
 from tagger import load_summary
 from tagger.summary import topology_file
@@ -64,7 +64,7 @@ def dataset(new_dataset):
 
 
 def written(folder, checks=CHECKS, *, released=False):
-    data = AuditData.load(folder)
+    data = load_dataset(folder)
     digests = write_card(folder, data, checks, released=released)
     assert set(digests) == {"card.md", "card.html", "croissant.json"}
     return (folder / "card.html").read_text(), (folder / "card.md").read_text()
@@ -185,7 +185,7 @@ def test_the_same_dataset_gives_the_same_card(folder):
 
 
 def test_shortcuts_name_the_feature_that_gives_a_class_away(folder):
-    facts = gather(AuditData.load(folder))
+    facts = gather(load_dataset(folder))
     best = facts.shortcuts(facts.classes.index("scan"))[0]
     assert (best.feature, best.accuracy, best.threshold) == ("c2s_packets", 1.0, 1.0)
     suspect, label = facts.suspects()[0]
@@ -198,7 +198,7 @@ def test_shortcuts_name_the_feature_that_gives_a_class_away(folder):
 
 
 def test_ports_are_shown_as_suspects_and_never_as_features(folder):
-    facts = gather(AuditData.load(folder))
+    facts = gather(load_dataset(folder))
     assert facts.names[facts.width :] == ["dst_port"]
     assert "dst_port" not in {one.feature for n in range(3) for one in facts.shortcuts(n)}
     assert "dst_port" not in facts.correlation()[0]
@@ -210,7 +210,7 @@ def nodes(node):
 
 
 def test_the_leaves_of_the_tree_hold_every_flow_once(folder):
-    facts = gather(AuditData.load(folder))
+    facts = gather(load_dataset(folder))
     ends = leaves(facts.tree)
     assert (
         np.sum([leaf.counts for _, leaf in ends], axis=0).tolist()
@@ -237,7 +237,7 @@ def holds(facts, words):
 
 
 def test_timelines_count_every_labelled_flow(folder):
-    data = AuditData.load(folder)
+    data = load_dataset(folder)
     for one in timelines(folder, data):
         assert one.begun.sum() == sum(data.summary.classes[one.run.split].values())
         assert one.going.max() <= 40  # activities

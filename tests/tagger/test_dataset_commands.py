@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from audit.card import write_card
-from audit.data import AuditData
+from audit.dataset import load_dataset
 from gsta.cli import cli
 from tagger import TaggedRun, load_summary, write_dataset
 
@@ -50,7 +50,7 @@ def place(busy_run, tmp_path, monkeypatch):
                 flow |= {"seq_size_bytes": [40, 1500, 0], "segment": 0}
             runs.append(TaggedRun(run.write().folder, run.table, "train"))
         write_dataset(tmp_path / name, name, runs)
-        write_card(tmp_path / name, AuditData.load(tmp_path / name), (), released=True)
+        write_card(tmp_path / name, load_dataset(tmp_path / name), (), released=True)
     (tmp_path / "key").write_bytes(bytes(range(32)))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -79,7 +79,7 @@ def test_the_page_does_what_it_says(place, capsys, monkeypatch):
     for name in ("HF_HOME", "HF_DATASETS_CACHE"):
         monkeypatch.setenv(name, str(place / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    write_card(place / "one", AuditData.load(place / "one"), (), released=True)
+    write_card(place / "one", load_dataset(place / "one"), (), released=True)
     for program in blocks("python"):
         exec(compile(program, "docs/datasets.md", "exec"), {})  # noqa: S102 - our page
     assert capsys.readouterr().out.splitlines() == ["web", "(22, 3) web", "3"]
