@@ -16,7 +16,6 @@ import pyarrow as pa
 from flowmeter import meter_run
 from launcher import cgroups
 from launcher.labs import live_labs
-from tagger.catalogue_rules import NAME
 from tagger.tag import TagReport, tag_run
 
 SAMPLE_S = 5.0
@@ -88,5 +87,5 @@ def labelled(run: Path) -> Flows:
 
     file = run.with_name(f"{run.name}.parquet")
     meter_run(run, file)
-    report = tag_run(run, file, rules=NAME)
+    report = tag_run(run, file, rules="activities")
     return Flows(pq.read_table(file).filter(pa.array(report.kept)), report)
