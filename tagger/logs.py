@@ -7,7 +7,6 @@ Events of servers carry both ends of the connection that they are about.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from launcher.commands import service_log, session_log
+from launcher.commands import read_events, service_log, session_log
 from launcher.records import ActivityRecord, ServiceRecord
 from launcher.rundir import LOGS
 from tagger.flows import Bools
@@ -76,19 +75,20 @@ def read_logs(
     named = np.zeros(len(activities), dtype=np.bool_)
     helped = np.zeros(len(activities), dtype=np.bool_)
     found = [np.zeros(len(activities), dtype=np.bool_) for _ in activity_tests]
-    folder = None if run_dir is None or not (run_dir / LOGS).is_dir() else run_dir / LOGS
-    whole = bool(activity_tests or flow_tests)
-    for number, activity in enumerate(activities):
-        log = session_log(activity)
-        for event in _events(folder, activity.host, log, all_of_them=whole):
+    folder = (run_dir or Path()) / LOGS
+    there = run_dir is not None and folder.is_dir()
+    words = () if activity_tests or flow_tests else (CONNECTION, HELPER)
+    for number, activity in enumerate(activities if there else ()):
+        log = folder / activity.host / session_log(activity)
+        for event in read_events(log, words=words):
             if event.get("event") == CONNECTION:
                 named[number] = True
                 opened.extend(_openings(activity, event))
             helped[number] |= event.get("event") == HELPER
             for place, test in enumerate(activity_tests):
                 found[place][number] |= test(event)
-    for service in services if flow_tests else ():
-        for event in _events(folder, service.host, service_log(service), all_of_them=True):
+    for service in services if there and flow_tests else ():
+        for event in read_events(folder / service.host / service_log(service)):
             for place, test in enumerate(flow_tests):
                 if (ends := _ends(event)) is not None and test(event):
                     about[place].append(ends)
@@ -98,26 +98,6 @@ def read_logs(
         activity_events=tuple(found),
         flow_events=tuple(pa.Table.from_pylist(rows, schema=ENDS) for rows in about),
     )
-
-
-def _events(folder: Path | None, host: str, log: str, *, all_of_them: bool) -> Iterator[Event]:
-    """The events of a log; other lines (a traceback, say) are left to people."""
-    if folder is None:
-        return
-    try:
-        stream = (folder / host / log).open(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    with stream:
-        for line in stream:
-            if not all_of_them and CONNECTION not in line and HELPER not in line:
-                continue
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
 
 
 def _openings(activity: ActivityRecord, event: Event) -> Iterator[dict[str, object]]:

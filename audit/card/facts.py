@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from audit.card.tree import Node, grow
 from audit.data import AuditData
+from audit.stumps import best_splits
 
 SAMPLE_ROWS: Final = 20_000
 TELLING: Final = 9
@@ -78,7 +79,7 @@ class Facts:
     def splits(self) -> tuple[Floats, Floats]:
         """Balanced accuracy and threshold of the best split, each [columns, classes]."""
         count = len(self.classes)
-        found = [_best_splits(column, self.codes, count) for column in self.values.T]
+        found = [best_splits(column, self.codes, count) for column in self.values.T]
         if not found:
             return np.empty((0, count)), np.empty((0, count))
         return np.stack([one for one, _ in found]), np.stack([at for _, at in found])
@@ -149,10 +150,8 @@ def gather(data: AuditData) -> Facts:
     label = data.label[rows].astype(str)
     found = set(label)
     counted = data.summary.label_counts
-    everywhere = [
-        *counted,
-        *sorted(found - set(counted)),
-    ]  # the audit says what is wrong with those
+    # What is not counted there the audit finds fault with.
+    everywhere = [*counted, *sorted(found - set(counted))]
     classes = tuple(name for name in everywhere if name in found)
     place = {name: number for number, name in enumerate(classes)}
     extra = tuple(f for f in data.fields if f.name == "dst_port" and f not in data.features)
@@ -168,21 +167,6 @@ def gather(data: AuditData) -> Facts:
         flows=total,
         split=split,
     )
-
-
-def _best_splits(values: Floats, codes: Ints, classes: int) -> tuple[Floats, Floats]:
-    """Per class, the best balanced accuracy over all thresholds of a column, and where."""
-    values = np.where(np.isnan(values), -np.inf, values)
-    order = np.argsort(values, kind="stable")
-    values, codes = values[order], codes[order]
-    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))
-    hits = np.stack([np.cumsum(codes == place)[ends] for place in range(classes)])
-    size = hits[:, -1:]
-    below = ends + 1 - hits
-    rest = np.maximum(len(values) - size, 1)
-    balanced = 0.5 + 0.5 * np.abs(hits / size - below / rest)
-    at = balanced.argmax(axis=1)
-    return balanced[np.arange(classes), at], values[ends[at]]
 
 
 def quantiles(values: Floats, shares: Sequence[float]) -> list[float]:

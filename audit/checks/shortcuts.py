@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.data import AuditData, Floats
+from audit.data import AuditData
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 from audit.sample import LEAST_ROWS, thinned
+from audit.stumps import best_splits
 
 ROWS: Final = 50_000
 SUSPECTS: Final = {
@@ -124,28 +125,5 @@ def _of(
     classes: list[str],
 ) -> list[tuple[str, float, float]]:
     """Of each class its name, its best balanced accuracy and the threshold."""
-    accuracy, threshold = _best_splits(data.values(column)[rows], codes, len(classes))
+    accuracy, threshold = best_splits(data.values(column)[rows], codes, len(classes))
     return list(zip(classes, accuracy.tolist(), threshold.tolist(), strict=True))
-
-
-def _best_splits(
-    values: Floats, codes: npt.NDArray[np.int64], classes: int
-) -> tuple[Floats, Floats]:
-    """Per class, the best balanced accuracy over all thresholds of a feature, and where."""
-    values = np.where(np.isnan(values), -np.inf, values)
-    order = np.argsort(values, kind="stable")
-    values, codes = values[order], codes[order]
-    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True))
-    below = np.arange(1, len(values) + 1)[ends]
-    accuracy, threshold = np.empty(classes), np.empty(classes)
-    for place in range(classes):
-        hits = np.cumsum(codes == place)[ends]
-        size = hits[-1]
-        if not 0 < size < len(values):
-            accuracy[place], threshold[place] = 0.5, values[0]
-            continue
-        recall, fallout = hits / size, (below - hits) / (len(values) - size)
-        balanced = 0.5 + 0.5 * np.abs(recall - fallout)
-        at = int(np.argmax(balanced))
-        accuracy[place], threshold[place] = balanced[at], values[ends[at]]
-    return accuracy, threshold
