@@ -8,6 +8,7 @@ from analyser.forensic import (
     summarise,
     verdict_schema,
 )
+from analyser.foreign import analyse_tables
 from analyser.output import (
     FORMATS,
     WIDTH,
@@ -24,6 +25,7 @@ __all__ = [
     "OutputFormat",
     "Verdicts",
     "analyse",
+    "analyse_tables",
     "classify",
     "render_summary",
     "render_verdicts",

@@ -44,7 +44,7 @@ class BuildConfig(Model):
     task: Literal["multiclass", "binary"] = Field(
         "multiclass", description="tell all classes apart, or one kind from the rest"
     )
-    target: Literal["label", "category"] = Field(
+    target: Literal["label", "category", "malicious"] = Field(
         "label", description="column of the labels that holds the class"
     )
     positive: tuple[str, ...] = Field(

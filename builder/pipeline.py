@@ -16,6 +16,7 @@ from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
 from builder.families import families
 from builder.families.base import Family, Target
+from builder.foreign import FlowTables
 from builder.folds import Validation, plan_validation
 from builder.metrics import evaluate
 from builder.objective import Fitted, Objective, Trainer
@@ -49,7 +50,7 @@ class _Stages:
 
 
 def build(
-    dataset: Path,
+    dataset: Path | FlowTables,
     config: BuildConfig,
     *,
     runner: Runner,
@@ -62,7 +63,7 @@ def build(
     Parameters
     ----------
     dataset
-        A dataset directory.
+        A dataset directory, or flows that somebody else labelled.
     config
         What to learn and how long to search.
     runner
@@ -86,8 +87,8 @@ def build(
     stages = _Stages(clock)
     progress(Progress("read", 0, 1))
     with stages.stage("read"):
-        data = read_dataset(dataset, config, accept_unreleased=accept_unreleased)
-        trainer = Trainer(_families(config, data), config.missing, config.threads)
+        data = _read(dataset, config, accept_unreleased=accept_unreleased)
+        trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
     target = Target("classify", data.train.classes, len(data.labels))
@@ -113,6 +114,12 @@ def build(
         verdict = _judge(fitted, onnx, data)
     found = _Found(validation, trials, winner, fitted, onnx, verdict)
     return _result(data, config, found, stages.seconds)
+
+
+def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased: bool) -> Data:
+    if isinstance(dataset, Path):
+        return read_dataset(dataset, config, accept_unreleased=accept_unreleased)
+    return dataset.read(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +190,12 @@ def _judge(fitted: Fitted, onnx: bytes, data: Data) -> Evaluation:
 def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
     shared = sorted(set(data.train.runs) & set(data.test.runs))
     if not shared:
-        return validation.notes
-    return (*validation.notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
+        return (*data.notes, *validation.notes)
+    return (
+        *data.notes,
+        *validation.notes,
+        f"trained and tested on flows of the same run: {', '.join(shared)}",
+    )
 
 
 def _result(
@@ -200,7 +211,7 @@ def _result(
         sequence_length=None if raw.sequences is None else int(raw.sequences.shape[1]),
         sequence_channels=data.channels if raw.sequences is not None else (),
         preprocessing=found.fitted.steps,
-        quantiles=quantiles(raw.features),
+        quantiles=quantiles(raw.features, categorical=data.categorical),
         trials=found.trials,
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
@@ -219,4 +230,5 @@ def _result(
         versions=versions(),
         timings=timings,
         notes=_notes(data, found.validation),
+        table=data.table,
     )

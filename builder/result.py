@@ -15,6 +15,7 @@ __all__ = [
     "Param",
     "Preprocessing",
     "Quantiles",
+    "TableFormat",
     "Trial",
 ]
 
@@ -29,6 +30,18 @@ class FeatureField:
     dtype: str  # of the flow table, for example uint32
     unit: str
     group: str
+    categories: tuple[str, ...] = ()  # of text: each stands for its place, any other for NaN
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """How the files of a foreign flow table are written: what reading one more needs."""
+
+    header: tuple[str, ...]  # names of the columns where the first line is none
+    delimiter: str
+    encoding: str
+    missing: tuple[str, ...]  # texts of an unknown value
+    suffixes: dict[str, float]  # what a letter after a number multiplies it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,7 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    table: TableFormat | None = None  # of a foreign flow table; None: our own
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""

@@ -21,7 +21,8 @@ import tagger
 from gsta.labs import run_lab, run_summary
 from gsta.order import Order
 from gsta.reporting import Reporter
-from launcher.run import Progress, RunOptions
+from gsta.training import search_progress
+from launcher.run import RunOptions
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -90,7 +91,7 @@ def build(
             dataset,
             order.build_config(threads=threads),
             runner=runner,
-            progress=_search_progress(progress),
+            progress=search_progress(progress),
         )
     with reporter.stage("register"):
         registered = Registry(store).register(
@@ -139,14 +140,6 @@ def _dataset(
             "spec, or accept a check by name and reason under accept_checks"
         )
     return dataset
-
-
-def _search_progress(progress: Progress) -> builder.Listener:
-    def listen(step: builder.Progress) -> None:
-        best = "" if step.best is None else f", best {step.best:.3f}"
-        progress(f"{step.stage}{best}", step.done, step.total)
-
-    return listen
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:
