@@ -1,5 +1,6 @@
 """A packaged STA at work. It needs onnxruntime and numpy, and nothing that trained the model."""
 
+from analyser.foreign import analyse_tables
 from analyser.forensic import (
     UNCERTAIN,
     Verdicts,
@@ -8,7 +9,6 @@ from analyser.forensic import (
     summarise,
     verdict_schema,
 )
-from analyser.foreign import analyse_tables
 from analyser.output import (
     FORMATS,
     WIDTH,

@@ -1,4 +1,4 @@
-"""Flow tables that somebody else made: one verdict per row, by an STA that learnt from such a one."""
+"""Flow tables that somebody else made: one verdict per row, by an STA made of such a table."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from builder.data import (
 from builder.families.base import Inputs
 from builder.preprocess import Floats
 from builder.result import FeatureField, TableFormat
-from builder.splits import Split, split_rows
+from builder.splits import AS_FILES_SAY, Split, split_rows
 from topologies.errors import InputError, Problem
 from topologies.files import sha256_file
 
@@ -80,7 +80,7 @@ class FlowTables:
     label_column: str | None = None
     mapping: str | Path | None = None
     benign: tuple[str, ...] = ()
-    split: Split = Split()
+    split: Split = AS_FILES_SAY
 
     @property
     def name(self) -> str:
@@ -175,7 +175,8 @@ def _feature_names(
     ]
     if problems:
         raise InputError(problems)
-    chosen, left = [], []
+    chosen: list[str] = []
+    left: list[str] = []
     for name, field in known.items():
         group = (field.metadata or {}).get(b"group", b"").decode()
         wanted = name in selection.include or group in selection.groups
@@ -208,7 +209,8 @@ def is_identifier(name: str) -> bool:
 
 def _too_many(table: AuditData, name: str) -> bool:
     column = table.column(name)
-    return pa.types.is_string(column.type) and (pc.count_distinct(column).as_py() > MOST_CATEGORIES)
+    text = pa.types.is_string(column.type)
+    return bool(text and pc.count_distinct(column).as_py() > MOST_CATEGORIES)
 
 
 def _features(

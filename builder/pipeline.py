@@ -16,8 +16,8 @@ from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
 from builder.families import families
 from builder.families.base import Family, Target
-from builder.foreign import FlowTables
 from builder.folds import Validation, plan_validation
+from builder.foreign import FlowTables
 from builder.metrics import evaluate
 from builder.objective import Fitted, Objective, Trainer
 from builder.result import BuildResult, Evaluation, Trial

@@ -51,6 +51,9 @@ class Split:
         return tuple(name.strip() for name in every if name is not None)
 
 
+AS_FILES_SAY: Final = Split()
+
+
 @dataclass(frozen=True, slots=True)
 class Sides:
     """``train``, ``test`` or another text for each row, the group of each, and what was done."""
