@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -108,9 +108,10 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
-    names_of_labels = ("label", "category", "malicious", "activity_id")
-    labels = _lookup(path / "labels.parquet", rows.flow_ids, names_of_labels)
-    labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
+    columns_of_labels = sorted({"label", config.target, "activity_id"})
+    labels = _lookup(path / "labels.parquet", rows.flow_ids, columns_of_labels)
+    if config.target == "malicious":
+        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     usable, skipped = _usable(labels["label"], splits["split"])
     names, classes = class_numbers(labels[config.target], usable, config, file=str(path))
@@ -173,7 +174,7 @@ def _concatenate(parts: Iterator[_Rows]) -> _Rows:
     )
 
 
-def _lookup(file: Path, flow_ids: Strings, names: tuple[str, ...]) -> dict[str, Strings]:
+def _lookup(file: Path, flow_ids: Strings, names: Sequence[str]) -> dict[str, Strings]:
     """Columns of a table, one value per flow id; None where the table has no such flow."""
     table = pq.ParquetFile(file).read(columns=["flow_id", *names])
     if pc.count_distinct(table["flow_id"]).as_py() != table.num_rows:

@@ -70,7 +70,7 @@ def test_faults_are_told(flows, tmp_path):
     path = flows()
     with pytest.raises(NotFoundError):
         tables(tmp_path / "none.csv").read(QUICK)
-    with pytest.raises(InputError, match="time column: .*'when'"):
+    with pytest.raises(InputError, match=r"time column: .*'when'"):
         tables(path, split=Split(time_column="when")).read(QUICK)
     with pytest.raises(InputError, match="ISO 8601"):
         tables(path, split=Split(time_column="service")).read(QUICK)
