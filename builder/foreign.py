@@ -139,6 +139,7 @@ def _data(
     require_rows(*parts, labels, file=file, least_test=0)
     return Data(
         *parts,
+        unseen=None,
         labels=labels,
         features=fields,
         channels=(),

@@ -130,6 +130,8 @@ class BuildResult:
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
     table: TableFormat | None = None  # of a foreign flow table; None: our own
+    unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
+    unseen_runs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""
