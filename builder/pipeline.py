@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
@@ -90,10 +91,11 @@ def build(
         trainer = Trainer(_families(config, data), config.missing, config.threads)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
-    target = Target("classify", data.train.classes, len(data.labels))
+    target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
+    objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
-            Objective(trainer, data.train.inputs, target, validation.folds, config.metric),
+            objective,
             heuristic,
             runner,
             trials=config.trials,
@@ -103,6 +105,7 @@ def build(
             clock=clock,
         )
         winner = _winner(trials)
+        baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
     progress(Progress("refit", 0, 1, best=winner.score))
     with stages.stage("refit"):
         fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
@@ -111,7 +114,7 @@ def build(
     progress(Progress("judge", 0, 1, best=winner.score))
     with stages.stage("judge"):
         verdict = _judge(fitted, onnx, data)
-    found = _Found(validation, trials, winner, fitted, onnx, verdict)
+    found = _Found(validation, trials, baselines, winner, fitted, onnx, verdict)
     return _result(data, config, found, stages.seconds)
 
 
@@ -121,6 +124,7 @@ class _Found:
 
     validation: Validation
     trials: tuple[Trial, ...]
+    baselines: tuple[Trial, ...]
     winner: Trial
     fitted: Fitted
     onnx: bytes
@@ -180,11 +184,12 @@ def _judge(fitted: Fitted, onnx: bytes, data: Data) -> Evaluation:
     return evaluate(data.test.classes, answer.argmax(axis=1).astype(np.int64), data.labels)
 
 
-def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
+def _notes(data: Data, found: _Found) -> tuple[str, ...]:
+    notes = (*found.validation.notes, *baseline_note(found.winner, found.baselines))
     shared = sorted(set(data.train.runs) & set(data.test.runs))
     if not shared:
-        return validation.notes
-    return (*validation.notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
+        return notes
+    return (*notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
 
 
 def _result(
@@ -201,7 +206,7 @@ def _result(
         sequence_channels=data.channels if raw.sequences is not None else (),
         preprocessing=found.fitted.steps,
         quantiles=quantiles(raw.features),
-        trials=found.trials,
+        trials=(*found.trials, *found.baselines),
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
         validation=found.validation.method,
@@ -218,5 +223,5 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
-        notes=_notes(data, found.validation),
+        notes=_notes(data, found),
     )

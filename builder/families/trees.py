@@ -1,11 +1,47 @@
-"""What tree ensembles share: making a converter's ONNX graph keep the contract."""
+"""What tree ensembles share: the fitted model of scikit-learn's, and an ONNX graph by contract."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from builder.families.base import Inputs
+from builder.preprocess import Floats
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+
+@dataclass(frozen=True, slots=True)
+class TreesModel:
+    """A fitted tree or forest of scikit-learn."""
+
+    trees: RandomForestClassifier | ExtraTreesClassifier | DecisionTreeClassifier
+    width: int
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Mean of the trees' class shares: float32 [n, width]."""
+        shares = np.zeros((len(inputs), self.width), dtype=np.float32)
+        shares[:, self.trees.classes_] = self.trees.predict_proba(inputs.table())
+        return shares
+
+    def export(self) -> bytes:
+        """Serialise as an ONNX graph."""
+        from skl2onnx import convert_sklearn
+        from skl2onnx.common.data_types import FloatTensorType
+
+        columns = self.trees.n_features_in_
+        converted = convert_sklearn(
+            self.trees,
+            initial_types=[("features", FloatTensorType([None, columns]))],
+            options={id(self.trees): {"zipmap": False}},
+            target_opset={"": 18, "ai.onnx.ml": 3},
+        )
+        return contract_graph(converted, classes=self.trees.classes_, width=self.width)
 
 
 def contract_graph(model: Any, *, classes: npt.NDArray[np.int64], width: int) -> bytes:
