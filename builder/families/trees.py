@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.families.base import Inputs
+from builder.families.base import Inputs, Model, Target, share_of
 from builder.preprocess import Floats
 
 if TYPE_CHECKING:
@@ -42,6 +43,28 @@ class TreesModel:
             target_opset={"": 18, "ai.onnx.ml": 3},
         )
         return contract_graph(converted, classes=self.trees.classes_, width=self.width)
+
+
+def grow(
+    forest: RandomForestClassifier | ExtraTreesClassifier,
+    inputs: Inputs,
+    target: Target,
+    *,
+    budget: float,
+    resume: Model | None,
+) -> TreesModel:
+    """Fit a share of the trees of ``forest``; those that ``resume`` has are not grown again."""
+    trees, threads = share_of(forest.n_estimators, budget), forest.n_jobs
+    if isinstance(resume, TreesModel):
+        forest = resume.trees.set_params(warm_start=True)
+    forest.set_params(n_estimators=trees, n_jobs=threads)
+    with warnings.catch_warnings():
+        # "balanced" depends on the rows, and they are the same.
+        warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
+        forest.fit(inputs.table(), target.values)
+    # With several threads the order of the sum over trees, so its last bit, would vary.
+    forest.set_params(n_jobs=1, warm_start=False)
+    return TreesModel(forest, target.width)
 
 
 def contract_graph(model: Any, *, classes: npt.NDArray[np.int64], width: int) -> bytes:
