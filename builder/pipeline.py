@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
@@ -91,10 +92,11 @@ def build(
         trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
-    target = Target("classify", data.train.classes, len(data.labels))
+    target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
+    objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
-            Objective(trainer, data.train.inputs, target, validation.folds, config.metric),
+            objective,
             heuristic,
             runner,
             trials=config.trials,
@@ -104,6 +106,7 @@ def build(
             clock=clock,
         )
         winner = _winner(trials)
+        baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
     progress(Progress("refit", 0, 1, best=winner.score))
     with stages.stage("refit"):
         fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
@@ -113,7 +116,7 @@ def build(
     with stages.stage("judge"):
         verdict = _judge(fitted, onnx, data.test, data.labels)
         unseen = _judge(fitted, onnx, data.unseen, data.labels) if data.unseen else None
-    found = _Found(validation, trials, winner, fitted, onnx, verdict, unseen)
+    found = _Found(validation, trials, baselines, winner, fitted, onnx, verdict, unseen)
     return _result(data, config, found, stages.seconds)
 
 
@@ -129,6 +132,7 @@ class _Found:
 
     validation: Validation
     trials: tuple[Trial, ...]
+    baselines: tuple[Trial, ...]
     winner: Trial
     fitted: Fitted
     onnx: bytes
@@ -189,15 +193,12 @@ def _judge(fitted: Fitted, onnx: bytes, part: Part, labels: tuple[str, ...]) -> 
     return evaluate(part.classes, answer.argmax(axis=1).astype(np.int64), labels)
 
 
-def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
+def _notes(data: Data, found: _Found) -> tuple[str, ...]:
+    notes = (*data.notes, *found.validation.notes, *baseline_note(found.winner, found.baselines))
     shared = sorted(set(data.train.runs) & set(data.test.runs))
     if not shared:
-        return (*data.notes, *validation.notes)
-    return (
-        *data.notes,
-        *validation.notes,
-        f"trained and tested on flows of the same run: {', '.join(shared)}",
-    )
+        return notes
+    return (*notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
 
 
 def _result(
@@ -214,7 +215,7 @@ def _result(
         sequence_channels=data.channels if raw.sequences is not None else (),
         preprocessing=found.fitted.steps,
         quantiles=quantiles(raw.features, categorical=data.categorical),
-        trials=found.trials,
+        trials=(*found.trials, *found.baselines),
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
         validation=found.validation.method,
@@ -231,7 +232,7 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
-        notes=_notes(data, found.validation),
+        notes=_notes(data, found),
         table=data.table,
         unseen=found.unseen,
         unseen_runs=data.unseen.runs if data.unseen else (),

@@ -111,7 +111,7 @@ class BuildResult:
     sequence_channels: tuple[str, ...]
     preprocessing: Preprocessing
     quantiles: Quantiles
-    trials: tuple[Trial, ...]  # by number
+    trials: tuple[Trial, ...]  # by number, the baselines last
     winner: Trial
     validation_score: float
     validation: str  # how validation was done, for example '3 folds, grouped by activity'
