@@ -11,12 +11,14 @@ from typing import Final
 
 import numpy as np
 
+from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
 from builder.families import families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
+from builder.foreign import FlowTables
 from builder.metrics import evaluate
 from builder.objective import Fitted, Objective, Trainer
 from builder.result import BuildResult, Evaluation, Trial
@@ -49,7 +51,7 @@ class _Stages:
 
 
 def build(
-    dataset: Path,
+    dataset: Path | FlowTables,
     config: BuildConfig,
     *,
     runner: Runner,
@@ -62,7 +64,7 @@ def build(
     Parameters
     ----------
     dataset
-        A dataset directory.
+        A dataset directory, or flows that somebody else labelled.
     config
         What to learn and how long to search.
     runner
@@ -86,14 +88,15 @@ def build(
     stages = _Stages(clock)
     progress(Progress("read", 0, 1))
     with stages.stage("read"):
-        data = read_dataset(dataset, config, accept_unreleased=accept_unreleased)
-        trainer = Trainer(_families(config, data), config.missing, config.threads)
+        data = _read(dataset, config, accept_unreleased=accept_unreleased)
+        trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
-    target = Target("classify", data.train.classes, len(data.labels))
+    target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
+    objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
-            Objective(trainer, data.train.inputs, target, validation.folds, config.metric),
+            objective,
             heuristic,
             runner,
             trials=config.trials,
@@ -103,6 +106,7 @@ def build(
             clock=clock,
         )
         winner = _winner(trials)
+        baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
     progress(Progress("refit", 0, 1, best=winner.score))
     with stages.stage("refit"):
         fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
@@ -112,8 +116,14 @@ def build(
     with stages.stage("judge"):
         verdict = _judge(fitted, onnx, data.test, data.labels)
         unseen = _judge(fitted, onnx, data.unseen, data.labels) if data.unseen else None
-    found = _Found(validation, trials, winner, fitted, onnx, verdict, unseen)
+    found = _Found(validation, trials, baselines, winner, fitted, onnx, verdict, unseen)
     return _result(data, config, found, stages.seconds)
+
+
+def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased: bool) -> Data:
+    if isinstance(dataset, Path):
+        return read_dataset(dataset, config, accept_unreleased=accept_unreleased)
+    return dataset.read(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,7 @@ class _Found:
 
     validation: Validation
     trials: tuple[Trial, ...]
+    baselines: tuple[Trial, ...]
     winner: Trial
     fitted: Fitted
     onnx: bytes
@@ -182,11 +193,12 @@ def _judge(fitted: Fitted, onnx: bytes, part: Part, labels: tuple[str, ...]) -> 
     return evaluate(part.classes, answer.argmax(axis=1).astype(np.int64), labels)
 
 
-def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
+def _notes(data: Data, found: _Found) -> tuple[str, ...]:
+    notes = (*data.notes, *found.validation.notes, *baseline_note(found.winner, found.baselines))
     shared = sorted(set(data.train.runs) & set(data.test.runs))
     if not shared:
-        return validation.notes
-    return (*validation.notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
+        return notes
+    return (*notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
 
 
 def _result(
@@ -202,8 +214,8 @@ def _result(
         sequence_length=None if raw.sequences is None else int(raw.sequences.shape[1]),
         sequence_channels=data.channels if raw.sequences is not None else (),
         preprocessing=found.fitted.steps,
-        quantiles=quantiles(raw.features),
-        trials=found.trials,
+        quantiles=quantiles(raw.features, categorical=data.categorical),
+        trials=(*found.trials, *found.baselines),
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
         validation=found.validation.method,
@@ -220,7 +232,8 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
-        notes=_notes(data, found.validation),
+        notes=_notes(data, found),
+        table=data.table,
         unseen=found.unseen,
         unseen_runs=data.unseen.runs if data.unseen else (),
     )

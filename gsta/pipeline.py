@@ -2,7 +2,7 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if there are several)
+    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit
     build.json                              what came of it: scores, times, model version
@@ -21,7 +21,8 @@ from gsta.experiments import Experiment, plan_experiments
 from gsta.labs import run_lab, run_summary
 from gsta.order import Order
 from gsta.reporting import Reporter
-from launcher.run import Progress, RunOptions
+from gsta.training import search_progress
+from launcher.run import RunOptions
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -86,7 +87,7 @@ def build(
             dataset,
             order.build_config(threads=threads),
             runner=runner,
-            progress=_search_progress(progress),
+            progress=search_progress(progress),
         )
     with reporter.stage("register"):
         registered = Registry(store).register(
@@ -129,14 +130,6 @@ def _dataset(
             "spec, or accept a check by name and reason under accept_checks"
         )
     return dataset
-
-
-def _search_progress(progress: Progress) -> builder.Listener:
-    def listen(step: builder.Progress) -> None:
-        best = "" if step.best is None else f", best {step.best:.3f}"
-        progress(f"{step.stage}{best}", step.done, step.total)
-
-    return listen
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:

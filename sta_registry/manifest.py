@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.preprocess import Preprocessing
-from builder.result import Evaluation, FeatureField, Param, Quantiles
+from builder.result import Evaluation, FeatureField, Param, Quantiles, TableFormat
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.records import damaged_record
 
@@ -87,6 +87,9 @@ class StaManifest(_Part):
     positive: tuple[str, ...]
     features: tuple[FeatureField, ...]
     sequence: PacketSequence | None
+    table: TableFormat | None = Field(
+        None, description="how files of a foreign flow table are written; null: our flow table"
+    )
     preprocessing: Preprocessing
     quantiles: Quantiles
     quality: Quality
@@ -107,6 +110,10 @@ class StaManifest(_Part):
             ),
             "preprocessing indicators point at features": all(
                 0 <= position < len(names) for position in steps.indicators
+            ),
+            "preprocessing knows the categories of each feature of text": (
+                {one.position for one in steps.one_hot}
+                == {place for place, feature in enumerate(self.features) if feature.categories}
             ),
             "quantiles have one entry per feature": len(self.quantiles.values) == len(names),
         }
