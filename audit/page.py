@@ -43,9 +43,9 @@ share, drawn with a fixed seed; an audit of the same files says the same. The fu
 forest of 60 extremely randomised trees on ranks, which are learnt from the training rows. A class
 with fewer than 8 flows to train on is left out, and named.
 
-A failed check says in `audit.json` which `changes` of topology and spec would help, or in `no_change`
-why none does; `gsta audit DATASET --suggest` puts them together as a patch. [The closed
-loop](closed-loop.md) is about what is done with it.
+A failed check says in `audit.json` which `changes` of topology and spec would help, or why none
+does (`no_change`); `gsta audit DATASET --suggest` puts them together as a patch. [The closed
+loop](closed-loop.md) says what is done with it.
 
 ## Somebody else's flows
 

@@ -11,6 +11,7 @@ from audit.suggest.case import Case
 from launcher.activities import catalogue
 
 MOST: Final = 4.0  # times, in one step: the next audit says whether more is needed
+TAIL: Final = 4  # times the mean, which a pause may well be
 MEANS: Final = {
     "constant": ("value_s",),
     "uniform": ("low_s", "high_s"),
@@ -30,9 +31,9 @@ def more_sessions(case: Case, activity: str, factor: float, because: str) -> Ite
     """Let sessions begin ``factor`` times as often; below 1 they begin more seldom."""
     factor = min(max(factor, 1 / MOST), MOST)
     arrival = case.topology.activities[activity].arrival.model_dump(mode="json")
-    keys = MEANS[arrival["distribution"]]
-    if factor < 1:
-        keys = ("maximum_s", *keys)  # which cuts the pauses
+    keys: tuple[str, ...] = MEANS[arrival["distribution"]]
+    if TAIL * arrival[keys[-1]] / factor > arrival["maximum_s"]:
+        keys = (*keys, "maximum_s")  # which would cut the pauses
     for key in keys:
         yield from case.change(
             f"activities.{activity}.arrival.{key}", rounded(arrival[key] / factor), because
