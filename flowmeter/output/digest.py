@@ -10,7 +10,6 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
     from hashlib import _Hash
 
 
