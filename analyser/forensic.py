@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from builder.novelty import UNKNOWN
 from flowmeter import MeterConfig, meter
 from sta_registry.manifest import StaManifest
 from sta_registry.sta import Sta
@@ -123,13 +124,18 @@ def analyse(
 def classify(
     flows: pa.Table, sta: Sta, *, threshold: float = 0.0, all_probabilities: bool = False
 ) -> pa.Table:
-    """Verdicts on a flow table, one row per flow, by time; no flows give no rows."""
+    """Verdicts on a flow table, one row per flow, by time; no flows give no rows.
+
+    A flow that the STA finds unlike anything it was trained on is ``unknown``; its probability is
+    that of the class it would have had.
+    """
     _check_threshold(threshold)
     prediction = sta.predict(flows)
     probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
     best = probabilities.max(axis=1, initial=0.0)
-    labels = np.array([*sta.manifest.classes, UNCERTAIN], dtype=object)
-    answers = np.where(best >= threshold, prediction.indices, len(labels) - 1)
+    labels = np.array([*sta.manifest.classes, UNCERTAIN, UNKNOWN], dtype=object)
+    answers = np.where(best >= threshold, prediction.indices, len(labels) - 2)
+    answers[prediction.unknown] = len(labels) - 1
     columns = {
         **{name: flows[name] for name, _ in _KEPT},
         "packets": _both_ways(flows, "packets"),

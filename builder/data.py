@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +20,15 @@ from builder.families.base import Inputs, Ints, Use
 from builder.preprocess import Floats
 from builder.release import require_release
 from builder.result import FeatureField
+from builder.units import Strings, activity_groups, coarser_units
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file
 
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
+SPLITS: Final = ("train", "test", "unseen")
 NEGATIVE: Final = "other"
-
-Strings = npt.NDArray[np.object_]
+SOURCE: Final = "src_ip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Part:
     groups: Ints  # one number per activity; a flow of no activity is a group of its own
     flow_ids: Strings
     runs: tuple[str, ...]
+    # What activities belong to: numbers of the run and of the host that started it.
+    units: dict[str, Ints] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -56,6 +59,8 @@ class Data:
     skipped: dict[str, int]
     path: str
     sha256: str
+    unseen: Part | None = None  # of a topology that is in neither train nor test
+    activities: tuple[str, ...] = ()  # names of the groups; empty for a flow of no activity
 
     @property
     def offers(self) -> frozenset[Use]:
@@ -71,6 +76,7 @@ class _Rows:
     features: Floats
     sequences: Floats | None
     flow_ids: Strings
+    sources: Strings  # address of who began the flow; never seen by a model
 
 
 def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = False) -> Data:
@@ -102,14 +108,25 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     labels = _lookup(path / "labels.parquet", rows.flow_ids, ("label", "category", "activity_id"))
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     usable, skipped = _usable(labels["label"], splits["split"])
-    names, classes = _classes(labels[config.target], usable, config, file=str(path))
-    groups = _groups(labels["activity_id"], splits["run_id"])
+    learnable = usable & (splits["split"] != "unseen")
+    names, classes = _classes(labels[config.target], learnable, config, file=str(path))
+    if strange := int((usable & (classes < 0)).sum()):
+        skipped["of a class never trained on"] = strange
+    groups, activities = activity_groups(labels["activity_id"], splits["run_id"])
 
     def part_of(split: str) -> Part:
-        chosen = np.flatnonzero(usable & (splits["split"] == split))
+        chosen = np.flatnonzero(usable & (splits["split"] == split) & (classes >= 0))
         inputs = Inputs(rows.features if columns.features else None, rows.sequences).take(chosen)
-        runs = tuple(sorted(set(splits["run_id"][chosen])))
-        return Part(inputs, classes[chosen], groups[chosen], rows.flow_ids[chosen], runs)
+        runs = splits["run_id"][chosen]
+        own = groups[chosen]
+        return Part(
+            inputs,
+            classes[chosen],
+            own,
+            rows.flow_ids[chosen],
+            tuple(sorted(set(runs))),
+            coarser_units(runs, rows.sources[chosen], own) if len(chosen) else {},
+        )
 
     train, test = part_of("train"), part_of("test")
     _require_rows(train, test, names, file=str(path))
@@ -122,6 +139,8 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         skipped=skipped,
         path=str(path),
         sha256=sha256_file(path / "dataset.json"),
+        unseen=part_of("unseen") or None,
+        activities=activities,
     )
 
 
@@ -133,7 +152,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
             Problem(str(part), name, "the columns of every run", "none", "meter the runs again")
             for name in absent
         )
-    table = file.read(columns=["flow_id", *columns.names])
+    known = [n for n in (SOURCE,) if n in file.schema_arrow.names]
+    table = file.read(columns=["flow_id", *known, *columns.names])
     features = np.empty((table.num_rows, len(columns.features)), dtype=np.float32)
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, so missing
         for position, field in enumerate(columns.features):
@@ -141,7 +161,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
     sequences = None
     if columns.sequences:
         sequences = np.stack([_steps(table[name]) for name in columns.sequences], axis=-1)
-    return _Rows(features, sequences, table["flow_id"].to_numpy())
+    sources = table[SOURCE] if known else pa.chunked_array([[""] * table.num_rows])
+    return _Rows(features, sequences, table["flow_id"].to_numpy(), sources.to_numpy())
 
 
 def _steps(column: pa.ChunkedArray) -> Floats:
@@ -159,6 +180,7 @@ def _concatenate(parts: Iterator[_Rows]) -> _Rows:
         np.concatenate([part.features for part in every]),
         np.concatenate(sequences) if sequences else None,
         np.concatenate([part.flow_ids for part in every]),
+        np.concatenate([part.sources for part in every]),
     )
 
 
@@ -177,7 +199,7 @@ def _lookup(file: Path, flow_ids: Strings, names: tuple[str, ...]) -> dict[str, 
 def _usable(label: Strings, split: Strings) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Which flows may be learnt from or judged on, and why the others may not."""
     reason = np.full(len(label), "", dtype=object)
-    reason[~np.isin(split, ["train", "test"])] = "in no split"
+    reason[~np.isin(split, SPLITS)] = "in no split"
     for name in NEVER_TRAINED_ON:
         reason[label == name] = name
     reason[[value is None for value in label]] = "no label"
@@ -202,14 +224,6 @@ def _classes(
         return (NEGATIVE, "+".join(config.positive)), hit.astype(np.int64)
     number = {name: position for position, name in enumerate(found)}
     return tuple(found), np.array([number.get(value, -1) for value in values], dtype=np.int64)
-
-
-def _groups(activities: Strings, runs: Strings) -> Ints:
-    names = [
-        f"{run}/{activity}" if activity is not None else f"/{row}"
-        for row, (run, activity) in enumerate(zip(runs, activities, strict=True))
-    ]
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def _require_rows(train: Part, test: Part, labels: tuple[str, ...], *, file: str) -> None:

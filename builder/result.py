@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from builder.calibration import UNCALIBRATED, Calibration
+from builder.novelty import Novelty
 from builder.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from builder.evaluation.records import Findings
 
 __all__ = [
     "BuildResult",
@@ -87,7 +92,9 @@ class BuildResult:
 
     ``onnx`` takes ``features`` float32 [n, preprocessing.width], as ``preprocessing.apply`` makes
     them of the raw features, and/or ``sequences`` float32 [n, sequence_length, channels], raw;
-    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``.
+    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``;
+    ``calibration`` then makes them what the STA answers, and ``novelty`` says which answers are
+    ``unknown``.
     """
 
     task: Literal["multiclass", "binary"]
@@ -116,6 +123,9 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    calibration: Calibration = UNCALIBRATED
+    novelty: Novelty | None = None
+    findings: Findings | None = None  # None: of a result made by hand
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""
