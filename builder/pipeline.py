@@ -233,4 +233,6 @@ def _result(
         calibration=shipped.calibration,
         novelty=found.examined.novelty,
         findings=found.findings,
+        unseen=None if found.findings.unseen is None else found.findings.unseen.evaluation,
+        unseen_runs=data.unseen.runs if data.unseen else (),
     )

@@ -123,6 +123,8 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
+    unseen_runs: tuple[str, ...] = ()
     calibration: Calibration = UNCALIBRATED
     novelty: Novelty | None = None
     findings: Findings | None = None  # None: of a result made by hand

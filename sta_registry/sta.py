@@ -183,6 +183,7 @@ def _quality(result: BuildResult) -> Quality:
         validation=result.validation,
         validation_score=result.validation_score,
         test=result.test,
+        unseen=result.unseen,
     )
     if found is None:
         return quality
@@ -190,7 +191,6 @@ def _quality(result: BuildResult) -> Quality:
         update={
             "intervals": found.test.intervals,
             "ece": found.test.ece,
-            "unseen": None if found.unseen is None else found.unseen.evaluation,
             "unseen_intervals": {} if found.unseen is None else found.unseen.intervals,
             "families": found.families,
             "speed": found.speed,

@@ -131,6 +131,43 @@ class Family(Protocol):
         ...
 
 
+@runtime_checkable
+class Gradual(Family, Protocol):
+    """A family whose training can end early; a search by halving starts its candidates small.
+
+    An optional part of the contract: a family without it is always trained in full.
+    """
+
+    @property
+    def resource(self) -> str:
+        """What training spends, in the plural: ``epochs``, ``trees``, ``rounds``."""
+        ...
+
+    def fit(
+        self,
+        inputs: Inputs,
+        target: Target,
+        *,
+        params: Mapping[str, Param],
+        seed: int,
+        threads: int,
+        budget: float = 1.0,
+        resume: Model | None = None,
+    ) -> Model:
+        """Train with a share of the full resource, ``budget`` in (0, 1], at least one step.
+
+        ``resume`` is what the same arguments gave for a smaller budget. It may save time but
+        never changes the model: a worker that lost it trains from the start. It may be ignored;
+        it is not to be used afterwards.
+        """
+        ...
+
+
+def share_of(steps: int, budget: float) -> int:
+    """How many of the full ``steps`` a budget in (0, 1] allows: at least one."""
+    return max(1, round(steps * budget))
+
+
 def class_weights(classes: Ints, width: int) -> npt.NDArray[np.float64]:
     """Weight of each row [n] that makes every class that occurs count the same; the mean is 1."""
     counts = np.bincount(classes, minlength=width)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from builder.families.base import Inputs, Model, Target, Task, Use
+from builder.families.base import Inputs, Model, Target, Task, Use, share_of
 from builder.families.trees import contract_graph
 from builder.preprocess import Floats
 from builder.result import Param
@@ -25,6 +25,8 @@ SPACE: Final[Space] = {
     "criterion": Choice(("gini", "entropy")),
     "class_weight": Choice((None, "balanced")),
 }
+
+DEFAULT_TREES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class RandomForest:
     task: Final[Task] = "classify"
     uses: Final[frozenset[Use]] = frozenset({"features"})
     space: Final[Space] = SPACE
+    resource: Final = "trees"
 
     def fit(
         self,
@@ -71,14 +74,22 @@ class RandomForest:
         params: Mapping[str, Param],
         seed: int,
         threads: int,
+        budget: float = 1.0,
+        resume: Model | None = None,
     ) -> Model:
-        """Grow the forest."""
+        """Grow the forest, or the trees that a smaller one lacks."""
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(**params, random_state=seed, n_jobs=threads)
+        trees = share_of(int(params.get("n_estimators") or DEFAULT_TREES), budget)
+        settings = {**params, "n_estimators": trees}
+        if isinstance(resume, ForestModel):
+            forest = resume.forest.set_params(**settings, warm_start=True)
+        else:
+            forest = RandomForestClassifier(**settings, random_state=seed)
+        forest.set_params(n_jobs=threads)
         forest.fit(inputs.table(), target.values)
         # With several threads the order of the sum over trees, so its last bit, would vary.
-        forest.set_params(n_jobs=1)
+        forest.set_params(n_jobs=1, warm_start=False)
         return ForestModel(forest, target.width)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import builder.families
 from builder.families import Family, Inputs, Target, families
+from builder.families.base import Gradual
 from builder.serving import OnnxModel
 from builder.space import draw
 
@@ -177,3 +178,18 @@ def test_balanced_class_weights_help_the_rare_class(family):
         found[weight] = model.predict(Inputs(table))[:, 1].mean()
     assert found["balanced"] > 2 * found[None]
     assert math.isclose(found[None], 0.04, abs_tol=0.02)
+
+
+def test_a_small_budget_is_less_training_and_going_on_from_it_changes_nothing(family):
+    if not isinstance(family, Gradual):
+        pytest.skip("this family is always trained in full")
+    inputs, target = rows(3)
+    seen, options = inputs.only(family.uses), {"params": params(family), "seed": 4, "threads": 1}
+    full = family.fit(seen, target, **options)
+    small = family.fit(seen, target, **options, budget=0.1)
+    assert len(small.export()) <= len(full.export())
+    assert small.predict(seen).tobytes() != full.predict(seen).tobytes()
+    middle = family.fit(seen, target, **options, budget=0.5, resume=small)
+    grown = family.fit(seen, target, **options, budget=1.0, resume=middle)
+    assert grown.predict(seen).tobytes() == full.predict(seen).tobytes()
+    assert grown.export() == full.export()
