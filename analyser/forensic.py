@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from builder.novelty import UNKNOWN
 from flowmeter import MeterConfig, meter
 from sta_registry.manifest import StaManifest
 from sta_registry.sta import Prediction, Sta
@@ -130,13 +131,18 @@ def count_alerts(verdicts: pa.Table, sta: Sta) -> int:
 def answers(
     prediction: Prediction, sta: Sta, *, threshold: float
 ) -> tuple[npt.NDArray[np.object_], Floats, Floats]:
-    """Class of each row or ``uncertain``, its probability, and those of all classes, rounded."""
+    """Class of each row or ``uncertain``, its probability, and those of all classes, rounded.
+
+    A row that the STA finds unlike anything it was trained on is ``unknown``; its probability is
+    that of the class it would have had.
+    """
     _check_threshold(threshold)
     probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
     best: Floats = probabilities.max(axis=1, initial=0.0)
-    labels = np.array([*sta.manifest.classes, UNCERTAIN], dtype=object)
-    chosen = labels[np.where(best >= threshold, prediction.indices, len(labels) - 1)]
-    return chosen, best, probabilities
+    labels = np.array([*sta.manifest.classes, UNCERTAIN, UNKNOWN], dtype=object)
+    chosen = np.where(best >= threshold, prediction.indices, len(labels) - 2)
+    chosen[prediction.unknown] = len(labels) - 1
+    return labels[chosen], best, probabilities
 
 
 def classify(

@@ -28,13 +28,13 @@ from builder.data import (
     Data,
     Part,
     class_numbers,
-    group_numbers,
     require_rows,
 )
 from builder.families.base import Inputs
 from builder.preprocess import Floats
 from builder.result import FeatureField, TableFormat
 from builder.splits import AS_FILES_SAY, Split, split_rows
+from builder.units import group_numbers
 from topologies.errors import InputError, Problem
 from topologies.files import sha256_file
 
