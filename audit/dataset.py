@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from audit.data import AuditData, Columns, Context
 from audit.table import TableColumns
-from tagger import DatasetSummary, load_summary, verify
+from tagger import DatasetSummary, load_summary, read_activities, read_facts, verify
 from topologies.errors import InputError, Problem
 
 KEPT_CELLS: Final = 20_000_000  # of a table that is read once; a larger one, column by column
@@ -68,6 +68,8 @@ def load_dataset(dataset_dir: Path) -> AuditData:
         columns=parts,
         context=_context(fields, parts, labels, splits, summary),
         lineage=summary,
+        facts=read_facts(dataset_dir, [run.run_id for run in summary.runs]),
+        activities=read_activities(dataset_dir),
         vocabulary=frozenset(summary.vocabulary),
         benign=frozenset(name for name, one in summary.vocabulary.items() if not one.malicious),
         folder=dataset_dir,
