@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import keras
 import numpy as np
+from keras import ops
 
 from builder.deep import layers
 from builder.deep.family import Params
@@ -98,7 +99,7 @@ class NeuralModel:
             if held_loss is None:
                 continue
             if held_loss < best:
-                best, best_weights, since = held_loss, network.get_weights(), number
+                best, best_weights, since = held_loss, _weights(network), number
             elif number - since >= PATIENCE:
                 break
         if best_weights is not None:
@@ -182,9 +183,13 @@ def _softmax(margins: Floats) -> Floats:
     return chances
 
 
+def _weights(layer: Any) -> list[Floats]:
+    return [np.array(ops.convert_to_numpy(variable.value)) for variable in layer.weights]
+
+
 def _rule_out(network: Any, absent: Ints) -> None:
     """Answer no class that there was nothing to learn of."""
     head = network.get_layer(layers.HEAD)
-    kernel, bias = head.get_weights()
+    kernel, bias = _weights(head)
     kernel[:, absent], bias[absent] = 0.0, NEVER
     head.set_weights([kernel, bias])

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 from onnx import TensorProto, checker, helper, numpy_helper
 
 from builder.scaling import scaling_nodes
@@ -53,7 +54,7 @@ class _Graph:
 
     def weight(self, variable: Any) -> str:
         """A weight of the network, by its path."""
-        return self.constant(variable.path, np.asarray(variable), np.float32)
+        return self.constant(variable.path, ops.convert_to_numpy(variable.value), np.float32)
 
 
 def network_graph(network: Any) -> bytes:
