@@ -8,30 +8,28 @@ depend on how common, or of which kinds, the attacks of the training rows were.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from builder.density import Density, Doubles, Nodes, density_nodes, learn_density
 from builder.families.base import Inputs, Model, Target, Task, Use
 from builder.families.trees import TreesModel
 from builder.preprocess import Floats
 from builder.result import Param
-from builder.scaling import LIMIT, Scaling
 from builder.space import Choice, IntRange, Space
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
-    from sklearn.mixture import GaussianMixture
+    from onnx import ModelProto
 
 HELD_OUT: Final = 0.2  # of the normal rows, to place the decision
 LEAST_HELD_OUT: Final = 10
 CERTAIN: Final = 1e-4  # no point of decision is nearer to 0 or 1
 
 SPACE: Final[Space] = {
+    "splits": Choice(("best", "random")),
     "n_estimators": Choice((100, 150)),
     "max_depth": IntRange(8, 24),
     "min_samples_leaf": IntRange(1, 8, log=True),
@@ -41,41 +39,6 @@ SPACE: Final[Space] = {
     "guard": Choice((0.25, 0.5, 0.75)),
     "false_alarms": Choice((0.005, 0.01, 0.02, 0.05)),
 }
-
-Doubles = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Density:
-    """How unusual a row is among the normal ones. All in float64, for far rows have huge terms.
-
-    ``square``, ``linear`` [columns, components] and ``constant`` [components] give the logarithm
-    of each weighted Gaussian; ``usual`` and ``step`` bring its negative sum to one scale.
-    """
-
-    scaling: Scaling
-    square: Doubles
-    linear: Doubles
-    constant: Doubles
-    usual: float = 0.0
-    step: float = 1.0
-
-    def surprise(self, rows: Floats) -> Doubles:
-        """Negative logarithm of the density of raw rows [n, columns]: [n]."""
-        from scipy.special import logsumexp
-
-        centre, unit, mean, deviation = (p.astype(np.float64) for p in self.scaling.parts())
-        units = (rows.astype(np.float64) - centre) / unit
-        logs = np.sign(units) * np.log(1.0 + np.abs(units))
-        z = np.clip((logs - mean) / deviation, -LIMIT, LIMIT)
-        terms = (z * z) @ self.square + z @ self.linear + self.constant
-        return -np.asarray(logsumexp(terms, axis=1), dtype=np.float64)
-
-    def unusual(self, rows: Floats) -> Doubles:
-        """The same in [0, 1]; one half is what one normal row in a hundred reaches."""
-        from scipy.special import expit
-
-        return np.asarray(expit((self.surprise(rows) - self.usual) / self.step), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,65 +88,15 @@ def decided(mixed: Doubles, model: GuardedModel) -> Floats:
     return answer
 
 
-def learn_density(rows: Floats, *, components: int, least_variance: float, seed: int) -> Density:
-    """Fit the mixture to normal rows [n, columns]."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    scaling = Scaling.learn(rows)
-    count = max(1, min(components, len(rows) // 10))
-    mixture = GaussianMixture(
-        n_components=count,
-        covariance_type="diag",
-        reg_covar=least_variance,
-        max_iter=60,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(scaling.apply(rows).astype(np.float64))
-    return Density(scaling, *_terms(mixture))
-
-
-def _terms(mixture: GaussianMixture) -> tuple[Doubles, Doubles, Doubles]:
-    """Each component's logarithm as a polynomial of the scaled row."""
-    means, variances = mixture.means_, mixture.covariances_
-    constant = np.log(mixture.weights_) - 0.5 * (
-        np.log(2 * np.pi * variances) + means**2 / variances
-    ).sum(axis=1)
-    return (-0.5 / variances).T.copy(), (means / variances).T.copy(), constant
-
-
-@dataclass(frozen=True, slots=True)
-class _Nodes:
-    """Adds to a graph."""
-
-    graph: GraphProto
-
-    def value(self, name: str, array: npt.ArrayLike, kind: type = np.float64) -> str:
-        from onnx import numpy_helper
-
-        constant = numpy_helper.from_array(np.asarray(array, dtype=kind), f"guard/{name}")
-        self.graph.initializer.append(constant)
-        return f"guard/{name}"
-
-    def node(self, operator: str, *inputs: str, output: str | None = None, **more: int) -> str:
-        from onnx import helper
-
-        output = output or f"guard/{len(self.graph.node)}"
-        self.graph.node.append(helper.make_node(operator, inputs, [output], **more))
-        return output
-
-
 def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) -> bytes:
     """The forest's graph with the guard beside it and the decision behind."""
     from onnx import TensorProto, checker
 
     for made in model.graph.node:
         made.output[:] = ["shares" if name == "probabilities" else name for name in made.output]
-    add = _Nodes(model.graph)
+    add = Nodes(model.graph)
     one, last = add.value("one", 1.0), add.value("last", [1], np.int64)
-    unusual = _density_nodes(add, density, one, last)
+    unusual = density_nodes(add, density, one, last)
     known = add.node("Cast", "shares", to=TensorProto.DOUBLE)
     width = guarded.forest.width
     first = add.node("Slice", known, last, add.value("end", [width], np.int64), last)
@@ -204,30 +117,8 @@ def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) ->
     return bytes(model.SerializeToString())
 
 
-def _density_nodes(add: _Nodes, density: Density, one: str, last: str) -> str:
-    """What :meth:`Density.unusual` does, as [n, 1]."""
-    from onnx import TensorProto
-
-    names = ("centre", "unit", "mean", "deviation")
-    parts = zip(names, density.scaling.parts(), strict=True)
-    centre, unit, mean, deviation = (add.value(name, array) for name, array in parts)
-    rows = add.node("Cast", "features", to=TensorProto.DOUBLE)
-    units = add.node("Div", add.node("Sub", rows, centre), unit)
-    size = add.node("Log", add.node("Add", add.node("Abs", units), one))
-    logs = add.node("Mul", add.node("Sign", units), size)
-    standard = add.node("Div", add.node("Sub", logs, mean), deviation)
-    z = add.node("Clip", standard, add.value("low", -LIMIT), add.value("high", LIMIT))
-    squares = add.node("MatMul", add.node("Mul", z, z), add.value("square", density.square))
-    linear = add.node("MatMul", z, add.value("linear", density.linear))
-    both = add.node("Add", squares, linear)
-    terms = add.node("Add", both, add.value("constant", density.constant))
-    surprise = add.node("Neg", add.node("ReduceLogSumExp", terms, last, keepdims=1))
-    away = add.node("Sub", surprise, add.value("usual", density.usual))
-    return add.node("Sigmoid", add.node("Div", away, add.value("step", density.step)))
-
-
 class GuardedForest:
-    """Random Forest beside a Gaussian mixture of class 0, decided by a false-alarm rate."""
+    """A forest beside a Gaussian mixture of class 0, decided by a false-alarm rate."""
 
     name: Final = "guarded_forest"
     task: Final[Task] = "classify"
@@ -244,12 +135,13 @@ class GuardedForest:
         threads: int,
     ) -> Model:
         """Hold normal rows out, fit both on the others, and decide on those."""
-        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
         rows, classes = inputs.table(), target.values
         names = ("n_estimators", "max_depth", "min_samples_leaf", "max_features")
         settings = {name: params[name] for name in names}
-        forest = RandomForestClassifier(**settings, random_state=seed, n_jobs=threads)
+        kind = RandomForestClassifier if params["splits"] == "best" else ExtraTreesClassifier
+        forest = kind(**settings, random_state=seed, n_jobs=threads)
         normal = np.random.default_rng(seed).permutation(np.flatnonzero(classes == 0))
         held = normal[: int(HELD_OUT * len(normal))]
         lonely = len(normal) == len(classes)
@@ -274,16 +166,7 @@ def _decide(
     trees: TreesModel, density: Density, held: Floats, params: Mapping[str, Param]
 ) -> Model:
     """Place the guard's scale and the decision by normal rows that neither part saw."""
-    surprise = density.surprise(held)
-    middle, usual = np.quantile(surprise, [0.5, 0.99])
-    placed = Density(
-        density.scaling,
-        density.square,
-        density.linear,
-        density.constant,
-        usual=float(usual),
-        step=float(max(usual - middle, 1e-3)) / 2,
-    )
+    placed = density.placed(held)
     guard = float(params["guard"] or 0)
     mixed = blended(trees.predict(Inputs(held)), placed.unusual(held), guard)
     alarm = np.quantile(1 - mixed[:, 0], 1 - float(params["false_alarms"] or 0))
