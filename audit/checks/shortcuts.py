@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audit.data import AuditData
+from audit.data import AuditData, group
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 from audit.sample import LEAST_ROWS, thinned
 from audit.stumps import best_splits
@@ -44,7 +44,7 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
     for field in data.features:
         for name, accuracy, threshold in _of(data, field.name, rows, codes, classes):
             known = (accuracy, field.name, threshold)
-            if not allowed.allow.keys() & {field.name, f"{name}/{field.name}"}:
+            if not _may(field, name, allowed):
                 best[name] = max(best[name], known)
     evidence = [
         f"{name}: {accuracy:.3f} by {feature} at {threshold:.6g}"
@@ -68,20 +68,23 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     """Destination port, TTL, initial window, MSS and options, smallest packet, one by one.
 
     A suspect that is no feature (a key, as our ports are) is shown and not judged. Flows without a
-    value, such as those of UDP without a window, do not count: that is their protocol.
+    value, such as those of UDP without a window, do not count: that is their protocol. Nor does
+    what is allowed by name.
     """
     rows, classes, codes = _training(data)
     if len(classes) < 2:
         return nothing_to_measure("fewer than two classes in the training split")
-    features = {field.name for field in data.features} - allowed.allow.keys()
+    features = {field.name for field in data.features}
     judged, evidence = [], []
     for field, suspect in _suspects(data):
         known = np.isfinite(data.values(field.name)[rows])
         if len(np.unique(codes[known])) < 2:
             continue
-        name, accuracy, threshold = max(
-            _of(data, field.name, rows[known], codes[known], classes), key=lambda one: one[1]
-        )
+        found = _of(data, field.name, rows[known], codes[known], classes)
+        judgeable = [one for one in found if not _may(field, one[0], allowed)]
+        if not judgeable:
+            continue
+        name, accuracy, threshold = max(judgeable, key=lambda one: one[1])
         mark = "" if field.name in features else " (no model sees it)"
         evidence.append(
             f"{suspect}: {name} {accuracy:.3f} by {field.name} at {threshold:.6g}{mark}"
@@ -90,7 +93,14 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
             judged.append(accuracy)
     if not evidence:
         return nothing_to_measure("no port, TTL, window, option or smallest packet in the table")
+    evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
     return at_most(max(judged, default=0.0), allowed.limit, *evidence)
+
+
+def _may(field: pa.Field, label: str, allowed: Threshold) -> bool:
+    """Whether a feature may tell a class: it, or it or its group for this class, is allowed."""
+    names = {field.name, f"{label}/{field.name}", f"{label}/{group(field)}"}
+    return bool(allowed.allow.keys() & names)
 
 
 def _suspects(data: AuditData) -> list[tuple[pa.Field, str]]:
