@@ -87,7 +87,9 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     ranks = unit_ranks(data)
     codes, names = data.codes("run")
     place = {name: code for code, name in enumerate(names)}
-    same, others, said = [], [], []
+    same: list[float] = []
+    others: list[float] = []
+    said: list[str] = []
     for one, other in combinations(data.summary.runs, 2):
         if one.topology_sha256 != other.topology_sha256 or not {one.run_id, other.run_id} <= set(
             place
