@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from builder.families import families
+from builder.families import BASELINES, families
 from builder.metrics import LIMITS, Metric
 from builder.preprocess import Missing
 from topologies.faults import fault
@@ -58,7 +58,7 @@ class BuildConfig(Model):
     task: Literal["multiclass", "binary"] = Field(
         "multiclass", description="tell all classes apart, or one kind from the rest"
     )
-    target: Literal["label", "category"] = Field(
+    target: Literal["label", "category", "malicious"] = Field(
         "label", description="column of the labels that holds the class"
     )
     positive: tuple[str, ...] = Field(
@@ -103,7 +103,11 @@ class BuildConfig(Model):
     @field_validator("families")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        classifiers = [name for name, family in families().items() if family.task == "classify"]
+        classifiers = [
+            name
+            for name, family in families().items()
+            if family.task == "classify" and name not in BASELINES
+        ]
         for name in names:
             if name not in classifiers or names.count(name) > 1:
                 raise fault(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
@@ -20,10 +21,11 @@ from builder.evaluation.records import Findings
 from builder.evaluation.shipped import Shipped
 from builder.evaluation.speed import measure
 from builder.evaluation.study import study
-from builder.families import families
+from builder.families import BASELINES, families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
-from builder.objective import Fitted, Objective, Trainer
+from builder.foreign import FlowTables
+from builder.objective import Candidate, Fitted, Objective, Trainer
 from builder.result import BuildResult, Trial
 from builder.runners import Runner
 from builder.search import Listener, Progress, RandomSearch, best, search
@@ -53,7 +55,7 @@ class _Stages:
 
 
 def build(
-    dataset: Path,
+    dataset: Path | FlowTables,
     config: BuildConfig,
     *,
     runner: Runner,
@@ -66,7 +68,7 @@ def build(
     Parameters
     ----------
     dataset
-        A dataset directory.
+        A dataset directory, or flows that somebody else labelled.
     config
         What to learn and how long to search.
     runner
@@ -90,12 +92,12 @@ def build(
     stages = _Stages(clock)
     progress(Progress("read", 0, 1))
     with stages.stage("read"):
-        data = read_dataset(dataset, config, accept_unreleased=accept_unreleased)
-        trainer = Trainer(_families(config, data), config.missing, config.threads)
+        data = _read(dataset, config, accept_unreleased=accept_unreleased)
+        trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
-    target = Target("classify", data.train.classes, len(data.labels))
+    target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
     objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
@@ -109,23 +111,35 @@ def build(
             clock=clock,
         )
         best_score = _best_score(trials)
+        baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
+
+    def again(trial: Trial) -> Candidate:
+        if trial.family in BASELINES:
+            return Candidate(trial.number, trial.family, trial.params, config.seed)
+        return heuristic.ask(trial.number, trials)
 
     def refit(trial: Trial) -> Finalist:
-        candidate = heuristic.ask(trial.number, trials)
-        return _finalist(trial, trainer.fit(candidate, data.train.inputs, target), data.train)
+        every = replace(trainer, families=families())
+        return _finalist(trial, every.fit(again(trial), data.train.inputs, target), data.train)
 
     progress(Progress("refit", 0, 1, best=best_score))
     with stages.stage("refit"):
-        finalists = choose(trials, refit, limits=config.limits)
-    candidate = heuristic.ask(finalists.winner.trial.number, trials)
+        finalists = choose(trials, refit, limits=config.limits, beside=baselines)
+    candidate = again(finalists.winner.trial)
     progress(Progress("judge", 0, 1, best=best_score))
     with stages.stage("judge"):
         examined = examine(data, objective, finalists, candidate, config)
     progress(Progress("study", 0, 1, best=best_score))
     with stages.stage("study"):
         findings = study(data, objective, candidate, examined, config, clock=clock)
-    found = _Found(validation, trials, finalists.winner.trial, examined, findings)
+    found = _Found(validation, trials, baselines, finalists.winner.trial, examined, findings)
     return _result(data, config, found, stages.seconds)
+
+
+def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased: bool) -> Data:
+    if isinstance(dataset, Path):
+        return read_dataset(dataset, config, accept_unreleased=accept_unreleased)
+    return dataset.read(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,7 @@ class _Found:
 
     validation: Validation
     trials: tuple[Trial, ...]
+    baselines: tuple[Trial, ...]
     winner: Trial
     examined: Examined
     findings: Findings
@@ -191,11 +206,12 @@ def _finalist(trial: Trial, fitted: Fitted, part: Part) -> Finalist:
     return Finalist(trial, fitted, shipped, speed)
 
 
-def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
+def _notes(data: Data, found: _Found) -> tuple[str, ...]:
+    notes = (*data.notes, *found.validation.notes, *baseline_note(found.winner, found.baselines))
     shared = sorted(set(data.train.runs) & set(data.test.runs))
     if not shared:
-        return validation.notes
-    return (*validation.notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
+        return notes
+    return (*notes, f"trained and tested on flows of the same run: {', '.join(shared)}")
 
 
 def _result(
@@ -211,8 +227,8 @@ def _result(
         sequence_length=None if raw.sequences is None else int(raw.sequences.shape[1]),
         sequence_channels=data.channels if raw.sequences is not None else (),
         preprocessing=shipped.fitted.steps,
-        quantiles=quantiles(raw.features),
-        trials=found.trials,
+        quantiles=quantiles(raw.features, categorical=data.categorical),
+        trials=(*found.trials, *found.baselines),
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
         validation=found.validation.method,
@@ -229,10 +245,11 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
-        notes=_notes(data, found.validation),
         calibration=shipped.calibration,
         novelty=found.examined.novelty,
         findings=found.findings,
         unseen=None if found.findings.unseen is None else found.findings.unseen.evaluation,
+        notes=_notes(data, found),
+        table=data.table,
         unseen_runs=data.unseen.runs if data.unseen else (),
     )

@@ -20,6 +20,7 @@ __all__ = [
     "Param",
     "Preprocessing",
     "Quantiles",
+    "TableFormat",
     "Trial",
 ]
 
@@ -34,6 +35,18 @@ class FeatureField:
     dtype: str  # of the flow table, for example uint32
     unit: str
     group: str
+    categories: tuple[str, ...] = ()  # of text: each stands for its place, any other for NaN
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """How the files of a foreign flow table are written: what reading one more needs."""
+
+    header: tuple[str, ...]  # names of the columns where the first line is none
+    delimiter: str
+    encoding: str
+    missing: tuple[str, ...]  # texts of an unknown value
+    suffixes: dict[str, float]  # what a letter after a number multiplies it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,7 @@ class BuildResult:
     sequence_channels: tuple[str, ...]
     preprocessing: Preprocessing
     quantiles: Quantiles
-    trials: tuple[Trial, ...]  # by number
+    trials: tuple[Trial, ...]  # by number, the baselines last
     winner: Trial
     validation_score: float
     validation: str  # how validation was done, for example '3 folds, grouped by activity'
@@ -123,6 +136,7 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    table: TableFormat | None = None  # of a foreign flow table; None: our own
     unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
     unseen_runs: tuple[str, ...] = ()
     calibration: Calibration = UNCALIBRATED

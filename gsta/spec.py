@@ -22,7 +22,9 @@ class Task(Model):
     type: Literal["multiclass", "binary"] = Field(
         "multiclass", description="every label a class, or some labels against all others"
     )
-    target: Literal["label", "category"] = Field("label", description="what a class is")
+    target: Literal["label", "category", "malicious"] = Field(
+        "label", description="what a class is"
+    )
     positive: tuple[Name, ...] = Field(
         (), description="values that are the positive class (binary)"
     )

@@ -11,7 +11,7 @@ from builder.calibration import UNCALIBRATED, Calibration
 from builder.evaluation.records import FamilyScore, Interval, OpenSet, Speed
 from builder.novelty import UNKNOWN, Novelty
 from builder.preprocess import Preprocessing
-from builder.result import Evaluation, FeatureField, Param, Quantiles
+from builder.result import Evaluation, FeatureField, Param, Quantiles, TableFormat
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.records import damaged_record
 
@@ -102,6 +102,9 @@ class StaManifest(_Part):
     positive: tuple[str, ...]
     features: tuple[FeatureField, ...]
     sequence: PacketSequence | None
+    table: TableFormat | None = Field(
+        None, description="how files of a foreign flow table are written; null: our flow table"
+    )
     preprocessing: Preprocessing
     quantiles: Quantiles
     calibration: Calibration = UNCALIBRATED
@@ -124,6 +127,10 @@ class StaManifest(_Part):
             ),
             "preprocessing indicators point at features": all(
                 0 <= position < len(names) for position in steps.indicators
+            ),
+            "preprocessing knows the categories of each feature of text": (
+                {one.position for one in steps.one_hot}
+                == {place for place, feature in enumerate(self.features) if feature.categories}
             ),
             "quantiles have one entry per feature": len(self.quantiles.values) == len(names),
             "calibration has one curve per class": self.calibration.fits(len(self.classes)),

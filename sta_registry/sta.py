@@ -164,6 +164,7 @@ def _manifest(result: BuildResult, name: str, spec_sha256: str | None) -> StaMan
         positive=result.positive,
         features=result.features,
         sequence=sequence,
+        table=result.table,
         preprocessing=result.preprocessing,
         quantiles=result.quantiles,
         calibration=result.calibration,

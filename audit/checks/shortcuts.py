@@ -53,7 +53,8 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
     over = sum(accuracy > allowed.limit for accuracy, _, _ in best.values())
     evidence.append(f"{over} of {len(classes)} classes above {allowed.limit:g}")
     evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
-    return at_most(max(one for one, _, _ in best.values()), allowed.limit, *evidence)
+    values = {name: accuracy for name, (accuracy, _, _) in best.items()}
+    return at_most(max(values.values()), allowed.limit, *evidence, culprits=values)
 
 
 @check(
@@ -74,7 +75,8 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     if len(classes) < 2:
         return nothing_to_measure("fewer than two classes in the training split")
     features = {field.name for field in data.features} - allowed.allow.keys()
-    judged, evidence = [], []
+    judged: dict[str, float] = {}
+    evidence = []
     for field, suspect in _suspects(data):
         known = np.isfinite(data.values(field.name)[rows])
         if len(np.unique(codes[known])) < 2:
@@ -87,10 +89,11 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
             f"{suspect}: {name} {accuracy:.3f} by {field.name} at {threshold:.6g}{mark}"
         )
         if field.name in features:
-            judged.append(accuracy)
+            judged[name] = max(accuracy, judged.get(name, 0.0))
     if not evidence:
         return nothing_to_measure("no port, TTL, window, option or smallest packet in the table")
-    return at_most(max(judged, default=0.0), allowed.limit, *evidence)
+    value = max(judged.values(), default=0.0)
+    return at_most(value, allowed.limit, *evidence, culprits=judged)
 
 
 def _suspects(data: AuditData) -> list[tuple[pa.Field, str]]:

@@ -11,20 +11,21 @@ import onnx
 import pytest
 
 import builder.families
-from builder.families import Family, Inputs, Target, families
+from builder.families import BASELINES, Family, Inputs, Target, families
 from builder.families.base import Gradual
 from builder.serving import OnnxModel
 from builder.space import draw
 
 NAMES = sorted(families())
 WIDTHS = (2, 3, 7)
+DRAW_NOTHING = {"logistic", "majority", "one_rule"}
 TASK_OUTPUT = {"classify": "probabilities", "detect": "scores", "forecast": "forecast"}
 
 
 def test_every_file_of_the_package_is_a_family():
     files = {file.stem for file in Path(builder.families.__file__).parent.glob("*.py")}
     assert set(NAMES) == files - {"__init__", "base", "trees"}
-    assert len(NAMES) == 2
+    assert len(NAMES) == 6
 
 
 def rows(width: int, *, count: int = 240, seed: int = 0, absent: int | None = None):
@@ -38,7 +39,7 @@ def rows(width: int, *, count: int = 240, seed: int = 0, absent: int | None = No
         [
             4e6 + step * (10 * classes + rng.integers(0, 12, count)),
             rng.lognormal(3, 3, count),
-            classes + rng.normal(size=count),
+            2 * classes + rng.normal(size=count),
             np.full(count, -1.0),
         ],
         axis=1,
@@ -69,7 +70,7 @@ def test_it_is_described(family):
     assert family.task in TASK_OUTPUT
     assert family.uses <= {"features", "sequences"}
     assert family.uses
-    assert family.space
+    assert bool(family.space) != (family.name in BASELINES)
     assert family.__doc__
 
 
@@ -86,7 +87,8 @@ def test_probabilities_sum_to_one_and_learn_something(family, width):
     assert answer.dtype == np.float32
     assert (answer >= 0).all()
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
-    assert (answer.argmax(axis=1) == target.values).mean() > 1.5 / width
+    if family.name != "majority":
+        assert (answer.argmax(axis=1) == target.values).mean() > 1.5 / width
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -95,8 +97,9 @@ def test_the_same_seed_gives_the_same_model(family, threads):
     first, same = (fit(family, inputs, target, seed=5, threads=threads) for _ in range(2))
     assert first.predict(inputs).tobytes() == same.predict(inputs).tobytes()
     assert first.export() == same.export()
-    other = fit(family, inputs, target, seed=6, threads=threads)
-    assert first.predict(inputs).tobytes() != other.predict(inputs).tobytes()
+    if family.name not in DRAW_NOTHING:
+        other = fit(family, inputs, target, seed=6, threads=threads)
+        assert first.predict(inputs).tobytes() != other.predict(inputs).tobytes()
 
 
 @pytest.mark.parametrize("draw_seed", range(4))
@@ -172,7 +175,8 @@ def test_balanced_class_weights_help_the_rare_class(family):
     table = (classes[:, None] + rng.normal(size=(1000, 2))).astype(np.float32)
     found = {}
     for weight in (None, "balanced"):
-        chosen = params(family) | {"class_weight": weight, "max_depth": 4}
+        shallow = {"max_depth": 4} if "max_depth" in family.space else {}
+        chosen = params(family) | shallow | {"class_weight": weight}
         target = Target("classify", classes, 2)
         model = family.fit(Inputs(table), target, params=chosen, seed=0, threads=1)
         found[weight] = model.predict(Inputs(table))[:, 1].mean()
