@@ -20,16 +20,16 @@ from builder.families.base import Inputs, Ints, Use
 from builder.preprocess import Floats
 from builder.release import require_release
 from builder.result import FeatureField, TableFormat
-from builder.units import Strings, activity_groups, coarser_units
+from builder.units import Strings, coarser_units, named_groups
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file
 
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
 NEGATIVE: Final = "other"
+SOURCE: Final = "src_ip"
 BENIGN: Final = "benign"
 MALICIOUS: Final = "malicious"
-SOURCE: Final = "src_ip"
 UNSEEN: Final = "unseen"
 NEW_CLASS: Final = "a class that only an unseen topology has"
 
@@ -64,8 +64,8 @@ class Data:
     path: str
     sha256: str
     notes: tuple[str, ...] = ()  # what a reader of the scores has to know
-    table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
     activities: tuple[str, ...] = ()  # names of the groups; empty for a flow of no activity
+    table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
 
     @property
     def categorical(self) -> tuple[int, ...]:
@@ -126,7 +126,10 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     names, classes = class_numbers(values, known, config, file=str(path))
     reason[(reason == "") & (classes < 0)] = NEW_CLASS
     usable, skipped = reason == "", _counts(reason)
-    groups, activities = activity_groups(labels["activity_id"], splits["run_id"])
+    groups, activities = named_groups(
+        f"{run}/{activity}" if activity is not None else None
+        for run, activity in zip(splits["run_id"], labels["activity_id"], strict=True)
+    )
 
     def part_of(split: str) -> Part:
         chosen = np.flatnonzero(usable & (splits["split"] == split))
