@@ -178,8 +178,8 @@ def out_of_fold(
         of_group[order] = np.arange(len(first)) % FOLDS
         fold = of_group[number]
     found = np.zeros((len(classes), width))
-    for number in range(FOLDS):
-        away = fold == number
+    for turn in range(FOLDS):
+        away = fold == turn
         model = forest(values[~away], classes[~away], width=width, seed=seed)
         found[away] = model.probabilities(values[away])
     return found
