@@ -66,6 +66,8 @@ def repeats_training(
     tables, labels, splits
         Of each run the flow table, the label of each of its flows, and the split it goes to.
     """
+    if not ("train" in splits and {"test", "unseen"} & set(splits)):
+        return [np.zeros(len(label), dtype=np.bool_) for label in labels]
     keys = [_keys(table, label) for table, label in zip(tables, labels, strict=True)]
     learnt = [key for key, split in zip(keys, splits, strict=True) if split == "train"]
     known = np.unique(np.concatenate(learnt)) if learnt else np.empty(0, dtype=np.uint64)
