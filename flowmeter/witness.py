@@ -141,7 +141,10 @@ class _Pieces:
                     yield int(piece["time_ns"][-1]) - LAG_NS
         looked = self._looked[0]
         self._found.wire_bytes = int(looked["wire_bytes"])
-        self._found.repeated, self._found.oversize = int(looked["repeated"]), int(looked["oversize"])
+        self._found.repeated, self._found.oversize = (
+            int(looked["repeated"]),
+            int(looked["oversize"]),
+        )
         self._found.largest_bytes = int(looked["largest"])
 
     def _order(self, time_ns: Integers) -> None:

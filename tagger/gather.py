@@ -253,7 +253,10 @@ def _outside(flows: FlowKeys) -> dict[str, int]:
     """Addresses outside the lab from which a packet came."""
     back = flows.features.get("s2c_packets", np.zeros(len(flows)))
     found: Counter[str] = Counter()
-    for addresses, sent in ((flows.src_ip, np.ones(len(flows), np.bool_)), (flows.dst_ip, back > 0)):
+    for addresses, sent in (
+        (flows.src_ip, np.ones(len(flows), np.bool_)),
+        (flows.dst_ip, back > 0),
+    ):
         counted = pc.value_counts(addresses.filter(pa.array(sent)))
         for one in counted.to_pylist():
             if not _of_the_lab(one["values"]):
@@ -286,5 +289,3 @@ def _after_stop(run: Run) -> dict[str, int]:
         if time_ns > over_ns.get(activity, time_ns):
             found[activity] += 1
     return dict(found)
-
-

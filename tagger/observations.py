@@ -64,9 +64,7 @@ def _place(flows: FlowKeys, network: Int64s, networks: pa.Array, subnets: Subnet
     return np.where(at_responder, RESPONDER, np.where(at_initiator, INITIATOR, TRANSIT))
 
 
-def on_network(
-    addresses: pa.Array, network: Int64s, networks: pa.Array, subnets: Subnets
-) -> Bools:
+def on_network(addresses: pa.Array, network: Int64s, networks: pa.Array, subnets: Subnets) -> Bools:
     """Whether each row's address belongs to the network that it was observed on."""
     distinct = pc.unique(addresses)
     known = [subnets.get(name, ()) for name in networks.to_pylist()]

@@ -160,7 +160,7 @@ def super_packets(data: AuditData, allowed: Threshold) -> Finding:
 @check(
     "A6",
     "share of the processors' time that was busy while the activities went on, at most",
-    remedy="run fewer users at once, or on a machine with more processors: times are about the host",
+    remedy="run fewer users at once, or on more processors: times are about the machine now",
     needs=("facts",),
 )
 def saturated_host(data: AuditData, allowed: Threshold) -> Finding:
@@ -175,7 +175,9 @@ def saturated_host(data: AuditData, allowed: Threshold) -> Finding:
     failed = busiest > allowed.limit or stolen > allowed.also["stolen"]
     said = []
     for run_id, load in loads.items():
-        stalled = "" if load.stalled_share is None else f", {100 * load.stalled_share:.0f} % stalled"
+        stalled = (
+            "" if load.stalled_share is None else f", {100 * load.stalled_share:.0f} % stalled"
+        )
         said.append(
             f"{run_id}: {100 * load.busy_share:.0f} % busy ({100 * load.busiest_share:.0f} % at "
             f"most), {100 * load.steal_share:.1f} % stolen, {load.runnable_per_cpu:.2f} runnable "

@@ -36,7 +36,9 @@ def provenance(data: AuditData, allowed: Threshold) -> Finding:
     """
     known = {run.run_id: run for run in data.facts}
     missing = [
-        f"{run.run_id}: nothing but its flows" for run in data.summary.runs if run.run_id not in known
+        f"{run.run_id}: nothing but its flows"
+        for run in data.summary.runs
+        if run.run_id not in known
     ]
     missing += [f"{run.run_id}: {what}" for run in data.facts for what in _lacking(run)]
     if data.folder is not None:
@@ -85,23 +87,25 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     ranks = unit_ranks(data)
     codes, names = data.codes("run")
     place = {name: code for code, name in enumerate(names)}
-    same, others, said = [], [], []
+    same: list[float] = []
+    others: list[float] = []
+    said: list[str] = []
     for one, other in combinations(data.summary.runs, 2):
-        if one.topology_sha256 != other.topology_sha256 or not {one.run_id, other.run_id} <= set(
-            place
-        ):
+        there = one.run_id in place and other.run_id in place
+        if not there or one.topology_sha256 != other.topology_sha256:
             continue
         sides = [
             np.flatnonzero(codes[data.sample.rows] == place[run.run_id]) for run in (one, other)
         ]
         distance = between(data, ranks, *sides)
-        if distance is None:
-            continue
-        (same if one.seed == other.seed else others).append(distance)
-        kind = "the same seed" if one.seed == other.seed else "another seed"
-        said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
+        if distance is not None:
+            (same if one.seed == other.seed else others).append(distance)
+            kind = "the same seed" if one.seed == other.seed else "another seed"
+            said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
     if not same:
-        said.append("no two runs have one topology and seed: run one twice to see what a seed fixes")
+        said.append(
+            "no two runs have one topology and seed: run one twice to see what a seed fixes"
+        )
         if not others:
             return nothing_to_measure(said[-1])
     failed = bool(same) and max(same) > allowed.limit
@@ -152,4 +156,3 @@ def card_complete(data: AuditData, allowed: Threshold) -> Finding:
         f"{len(REQUIRED)} fields of metadata, results of {len(marks)} checks on {len(PAGES)} pages",
         *missing,
     )
-

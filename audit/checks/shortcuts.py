@@ -6,6 +6,7 @@ from audit.data import AuditData
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 from audit.suspects import Training
 
+
 @check(
     "D2",
     "best balanced accuracy of one class against the rest by one split of one feature",
