@@ -91,19 +91,17 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     others: list[float] = []
     said: list[str] = []
     for one, other in combinations(data.summary.runs, 2):
-        if one.topology_sha256 != other.topology_sha256 or not {one.run_id, other.run_id} <= set(
-            place
-        ):
+        there = one.run_id in place and other.run_id in place
+        if not there or one.topology_sha256 != other.topology_sha256:
             continue
         sides = [
             np.flatnonzero(codes[data.sample.rows] == place[run.run_id]) for run in (one, other)
         ]
         distance = between(data, ranks, *sides)
-        if distance is None:
-            continue
-        (same if one.seed == other.seed else others).append(distance)
-        kind = "the same seed" if one.seed == other.seed else "another seed"
-        said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
+        if distance is not None:
+            (same if one.seed == other.seed else others).append(distance)
+            kind = "the same seed" if one.seed == other.seed else "another seed"
+            said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
     if not same:
         said.append(
             "no two runs have one topology and seed: run one twice to see what a seed fixes"
