@@ -17,11 +17,13 @@ from builder.drift import quantiles
 from builder.families import families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
+from builder.heuristics import HEURISTICS
+from builder.journal import TrialJournal, search_key
 from builder.metrics import evaluate
-from builder.objective import Fitted, Objective, Trainer
+from builder.objective import Fitted, Objective, Trainer, again
 from builder.result import BuildResult, Evaluation, Trial
 from builder.runners import Runner
-from builder.search import Listener, Progress, RandomSearch, best, search
+from builder.search import Budget, Listener, Progress, best, search
 from builder.serving import OnnxModel
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
@@ -55,6 +57,7 @@ def build(
     runner: Runner,
     progress: Listener = _silent,
     accept_unreleased: bool = False,
+    journal: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
     """Find, train and judge a model.
@@ -71,6 +74,8 @@ def build(
         Called as each stage starts and after every trial.
     accept_unreleased
         Learn from a dataset that the audit did not release.
+    journal
+        Where finished trials are recorded; those that are there already are not run again.
     clock
         Seconds that only grow.
 
@@ -89,23 +94,22 @@ def build(
         data = read_dataset(dataset, config, accept_unreleased=accept_unreleased)
         trainer = Trainer(_families(config, data), config.missing, config.threads)
         validation = _validation(data, config)
-    heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
+    known = None if journal is None else TrialJournal(journal, search_key(data.sha256, config))
     target = Target("classify", data.train.classes, len(data.labels))
     with stages.stage("search"):
         trials = search(
             Objective(trainer, data.train.inputs, target, validation.folds, config.metric),
-            heuristic,
+            HEURISTICS[config.heuristic](config.seed),
             runner,
-            trials=config.trials,
-            time_budget_s=config.time_budget_s,
-            trial_timeout_s=config.trial_timeout_s,
+            budget=Budget(config.trials, config.time_budget_s, config.trial_timeout_s),
             progress=progress,
+            journal=known,
             clock=clock,
         )
         winner = _winner(trials)
     progress(Progress("refit", 0, 1, best=winner.score))
     with stages.stage("refit"):
-        fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
+        fitted = trainer.fit(again(winner), data.train.inputs, target)
         onnx = fitted.model.export()
         _require_same_answers(fitted, onnx, data.train)
     progress(Progress("judge", 0, 1, best=winner.score))

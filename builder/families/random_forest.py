@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -87,7 +88,10 @@ class RandomForest:
         else:
             forest = RandomForestClassifier(**settings, random_state=seed)
         forest.set_params(n_jobs=threads)
-        forest.fit(inputs.table(), target.values)
+        with warnings.catch_warnings():
+            # Of a forest that grows on other rows; here they are the same.
+            warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
+            forest.fit(inputs.table(), target.values)
         # With several threads the order of the sum over trees, so its last bit, would vary.
         forest.set_params(n_jobs=1, warm_start=False)
         return ForestModel(forest, target.width)
