@@ -26,6 +26,8 @@ from topologies.files import sha256_file
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
 NEGATIVE: Final = "other"
+UNSEEN: Final = "unseen"
+NEW_CLASS: Final = "a class that only an unseen topology has"
 
 Strings = npt.NDArray[np.object_]
 
@@ -50,6 +52,7 @@ class Data:
 
     train: Part
     test: Part
+    unseen: Part | None  # flows of topologies that training has nothing of
     labels: tuple[str, ...]
     features: tuple[FeatureField, ...]
     channels: tuple[str, ...]
@@ -101,8 +104,11 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     refuse_dates(columns, rows.features, file=str(path / "flows"))
     labels = _lookup(path / "labels.parquet", rows.flow_ids, ("label", "category", "activity_id"))
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
-    usable, skipped = _usable(labels["label"], splits["split"])
-    names, classes = _classes(labels[config.target], usable, config, file=str(path))
+    reason = _reasons(labels["label"], splits["split"])
+    away = splits["split"] == UNSEEN
+    names, classes = _classes(labels[config.target], (reason == "") & ~away, config, file=str(path))
+    reason[(reason == "") & (classes < 0)] = NEW_CLASS
+    usable, skipped = reason == "", _counts(reason)
     groups = _groups(labels["activity_id"], splits["run_id"])
 
     def part_of(split: str) -> Part:
@@ -111,11 +117,12 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         runs = tuple(sorted(set(splits["run_id"][chosen])))
         return Part(inputs, classes[chosen], groups[chosen], rows.flow_ids[chosen], runs)
 
-    train, test = part_of("train"), part_of("test")
+    train, test, unseen = part_of("train"), part_of("test"), part_of(UNSEEN)
     _require_rows(train, test, names, file=str(path))
     return Data(
         train=train,
         test=test,
+        unseen=unseen if len(unseen) else None,
         labels=names,
         features=columns.features,
         channels=columns.channels,
@@ -174,22 +181,26 @@ def _lookup(file: Path, flow_ids: Strings, names: tuple[str, ...]) -> dict[str, 
     return {name: table[name].cast(pa.string()).take(row).to_numpy() for name in names}
 
 
-def _usable(label: Strings, split: Strings) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-    """Which flows may be learnt from or judged on, and why the others may not."""
+def _reasons(label: Strings, split: Strings) -> Strings:
+    """Why each flow may not be learnt from or judged on; empty for those that may."""
     reason = np.full(len(label), "", dtype=object)
-    reason[~np.isin(split, ["train", "test"])] = "in no split"
+    reason[~np.isin(split, ["train", "test", UNSEEN])] = "in no split"
     for name in NEVER_TRAINED_ON:
         reason[label == name] = name
     reason[[value is None for value in label]] = "no label"
+    return reason
+
+
+def _counts(reason: Strings) -> dict[str, int]:
     counts = Counter(reason.tolist())
     del counts[""]
-    return reason == "", dict(sorted(counts.items()))
+    return dict(sorted(counts.items()))
 
 
 def _classes(
     values: Strings, usable: npt.NDArray[np.bool_], config: BuildConfig, *, file: str
 ) -> tuple[tuple[str, ...], Ints]:
-    """Names of the classes and the number of each flow's class; meaningless where not usable."""
+    """Names of the classes of usable flows, and the number of each flow's class; -1 is another."""
     found = sorted(set(values[usable]))
     if config.task == "binary":
         unknown = [name for name in config.positive if name not in found]

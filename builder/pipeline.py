@@ -114,8 +114,9 @@ def build(
         _require_same_answers(fitted, onnx, data.train)
     progress(Progress("judge", 0, 1, best=winner.score))
     with stages.stage("judge"):
-        verdict = _judge(fitted, onnx, data)
-    found = _Found(validation, trials, winner, fitted, onnx, verdict)
+        verdict = _judge(fitted, onnx, data.test, data.labels)
+        unseen = _judge(fitted, onnx, data.unseen, data.labels) if data.unseen else None
+    found = _Found(validation, trials, winner, fitted, onnx, verdict, unseen)
     return _result(data, config, found, stages.seconds)
 
 
@@ -129,6 +130,7 @@ class _Found:
     fitted: Fitted
     onnx: bytes
     verdict: Evaluation
+    unseen: Evaluation | None
 
 
 def _families(config: BuildConfig, data: Data) -> dict[str, Family]:
@@ -178,10 +180,10 @@ def _require_same_answers(fitted: Fitted, onnx: bytes, part: Part) -> None:
         )
 
 
-def _judge(fitted: Fitted, onnx: bytes, data: Data) -> Evaluation:
-    """The one look at the test run, through the model that will be shipped."""
-    answer = OnnxModel(onnx).predict(fitted.prepare(data.test.inputs))
-    return evaluate(data.test.classes, answer.argmax(axis=1).astype(np.int64), data.labels)
+def _judge(fitted: Fitted, onnx: bytes, part: Part, labels: tuple[str, ...]) -> Evaluation:
+    """The one look at a run that judges, through the model that will be shipped."""
+    answer = OnnxModel(onnx).predict(fitted.prepare(part.inputs))
+    return evaluate(part.classes, answer.argmax(axis=1).astype(np.int64), labels)
 
 
 def _notes(data: Data, validation: Validation) -> tuple[str, ...]:
@@ -223,4 +225,6 @@ def _result(
         versions=versions(),
         timings=timings,
         notes=_notes(data, found.validation),
+        unseen=found.unseen,
+        unseen_runs=data.unseen.runs if data.unseen else (),
     )

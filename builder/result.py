@@ -118,6 +118,8 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
+    unseen_runs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""

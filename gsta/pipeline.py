@@ -2,7 +2,7 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher
+    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if there are several)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit
     build.json                              what came of it: scores, times, model version
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 import audit
 import builder
 import flowmeter
 import tagger
+from gsta.experiments import Experiment, plan_experiments
 from gsta.labs import run_lab, run_summary
 from gsta.order import Order
 from gsta.reporting import Reporter
@@ -25,9 +25,6 @@ from launcher.run import Progress, RunOptions
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
-
-Split = Literal["train", "test"]
-SPLITS: Final[tuple[Split, ...]] = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +65,22 @@ def build(
     GstaError
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
-    runs = {split: folder / "runs" / f"{folder.name}-{split}" for split in SPLITS}
-    flows = {split: folder / "flows" / f"{run.name}.parquet" for split, run in runs.items()}
-    for split, run in runs.items():
-        with reporter.stage(f"lab {split}") as progress:
+    experiments = plan_experiments(order, folder)
+    for one in experiments:
+        with reporter.stage(f"lab {one.title}") as progress:
             run_lab(
-                order.topology,
-                seed=_seed(order, split),
-                out=run,
+                one.topology,
+                seed=one.seed,
+                out=one.run_dir,
                 backend=backend,
                 progress=progress,
                 options=options,
-                flows=None if keep_packets else flows[split],
+                flows=None if keep_packets else one.flows,
             )
-        reporter.say(run_summary(run))
+        reporter.say(run_summary(one.run_dir))
     if keep_packets:
-        _meter(runs, flows, reporter)
-    dataset = _dataset(order, runs, flows, folder, reporter)
+        _meter(experiments, reporter)
+    dataset = _dataset(order, experiments, folder, reporter)
     with reporter.stage("search") as progress:
         result = builder.build(
             dataset,
@@ -104,30 +100,24 @@ def build(
     return outcome
 
 
-def _seed(order: Order, split: Split) -> int:
-    experiments = order.spec.model.experiments
-    return experiments.train.seed if split == "train" else experiments.test.seed
-
-
-def _meter(runs: dict[Split, Path], flows: dict[Split, Path], reporter: Reporter) -> None:
+def _meter(experiments: tuple[Experiment, ...], reporter: Reporter) -> None:
     with reporter.stage("meter") as progress:
-        for done, (split, run) in enumerate(runs.items()):
-            progress(f"packets of {run.name}", done, len(runs))
-            flowmeter.meter_run(run, flows[split])
+        for done, one in enumerate(experiments):
+            progress(f"packets of {one.run_dir.name}", done, len(experiments))
+            flowmeter.meter_run(one.run_dir, one.flows)
 
 
 def _dataset(
-    order: Order,
-    runs: dict[Split, Path],
-    flows: dict[Split, Path],
-    folder: Path,
-    reporter: Reporter,
+    order: Order, experiments: tuple[Experiment, ...], folder: Path, reporter: Reporter
 ) -> Path:
     spec, dataset = order.spec.model, folder / "dataset"
     with reporter.stage("tag") as progress:
-        tagged = [tagger.TaggedRun(runs[split], flows[split], split) for split in SPLITS]
         labels = tagger.write_dataset(
-            dataset, spec.name, tagged, rules=Path(order.rules.source.file), progress=progress
+            dataset,
+            spec.name,
+            [one.tagged for one in experiments],
+            rules=Path(order.rules.source.file),
+            progress=progress,
         )
     reporter.say(labels.summary())
     with reporter.stage("audit"):

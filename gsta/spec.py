@@ -45,10 +45,13 @@ class Experiment(Model):
 
 
 class Experiments(Model):
-    """The run that trains and the run that judges."""
+    """Of each topology, the run that trains and the run that judges."""
 
     train: Experiment = Experiment(seed=1)
     test: Experiment = Experiment(seed=2)
+    seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+        None, description="how long each lasts, all phases scaled; null is as its topology says"
+    )
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
@@ -111,7 +114,12 @@ class Spec(Model):
     name: Name
     description: str = ""
     task: Task = Task()
-    topology: str = Field(description="a file, relative to the spec, or a name of the library")
+    topology: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="a file, relative to the spec, or a name of the library; or several of them"
+    )
+    unseen: tuple[str, ...] = Field(
+        (), description="topologies that are judged on, with the seed of the test, and never learnt"
+    )
     experiments: Experiments = Experiments()
     rules: str = Field(
         "traffic", description="a rule file, relative to the spec, or the name of one that ships"
@@ -125,6 +133,23 @@ class Spec(Model):
         default_factory=dict, description="audit checks that may fail, each with the reason why"
     )
     register_as: Name | None = Field(None, description="model name; null is the spec's name")
+
+    @model_validator(mode="after")
+    def _topologies_differ(self) -> Self:
+        named = (*self.topologies, *self.unseen)
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise fault(
+                expected="each topology once, under 'topology' or under 'unseen'",
+                got=f"{', '.join(twice)} more often",
+                remedy="leave one out",
+            )
+        return self
+
+    @property
+    def topologies(self) -> tuple[str, ...]:
+        """Names of the topologies that are trained and tested on."""
+        return (self.topology,) if isinstance(self.topology, str) else self.topology
 
     @property
     def model_name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from builder.result import Evaluation
@@ -35,6 +35,7 @@ def render_card(manifest: StaManifest) -> str:
         _purpose(manifest),
         _quality(manifest),
         _confusion(manifest.quality.test),
+        *_elsewhere(manifest.quality.unseen),
         _data(manifest),
         _inputs(manifest),
         _limits(manifest),
@@ -109,6 +110,25 @@ def _confusion(test: Evaluation) -> str:
         for label, counts in zip(test.labels, test.confusion, strict=True)
     ]
     return f"## Confusion matrix\n\n{_table(header, rows)}"
+
+
+def _elsewhere(unseen: Evaluation | None) -> Iterator[str]:
+    """What the model is worth where the lab was another one."""
+    if unseen is None:
+        return
+    header = ("Class", "Precision", "Recall", "F1", "Flows")
+    rows = [
+        (f"`{score.label}`", *(f"{r:.4f}" for r in (score.precision, score.recall, score.f1)),
+         f"{score.support:,}")
+        for score in unseen.classes
+        if score.support
+    ]  # fmt: skip
+    yield (
+        "## Unseen topology\n\n"
+        "On runs of topologies that training saw nothing of: macro-F1 "
+        f"**{unseen.f1_macro:.4f}**, accuracy {unseen.accuracy:.4f}, {unseen.flows:,} flows.\n\n"
+        f"{_table(header, rows)}"
+    )
 
 
 def _data(manifest: StaManifest) -> str:

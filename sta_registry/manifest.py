@@ -43,12 +43,16 @@ class ModelFile(_Part):
 
 
 class Quality(_Part):
-    """How good the model was: on the validation folds, and once on the test run."""
+    """How good the model was: on the validation folds, and once on the test run.
+
+    ``unseen`` is on topologies of which training had nothing, where the spec names some.
+    """
 
     metric: str
     validation: str
     validation_score: float
     test: Evaluation
+    unseen: Evaluation | None = None
 
 
 class Provenance(_Part):

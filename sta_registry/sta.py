@@ -164,6 +164,7 @@ def _manifest(result: BuildResult, name: str, spec_sha256: str | None) -> StaMan
             validation=result.validation,
             validation_score=result.validation_score,
             test=result.test,
+            unseen=result.unseen,
         ),
         model=ModelFile(
             sha256=hashlib.sha256(result.onnx).hexdigest(), size_bytes=len(result.onnx)

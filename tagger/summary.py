@@ -24,9 +24,10 @@ SPLITS_FILE: Final = "splits.parquet"
 ACTIVITIES_FILE: Final = "activities.parquet"
 TOPOLOGIES: Final = "topologies"
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "unseen"]
 Grouping = Literal["run", "host", "time", "topology"]
-SPLIT_ORDER: Final[tuple[Split, ...]] = ("train", "validation", "test")
+SPLIT_ORDER: Final[tuple[Split, ...]] = ("train", "validation", "test", "unseen")
+"""``unseen`` is judged beside ``test``: runs of topologies that training has nothing of."""
 
 
 class _Frozen(BaseModel):

@@ -85,6 +85,11 @@ def _print(outcome: Outcome, output_format: str) -> None:
         f"run; {outcome.result.validation_score:.3f} in validation "
         f"({outcome.result.validation})"
     )
+    if (unseen := outcome.result.unseen) is not None:
+        reporter().say(
+            f"macro-F1 {unseen.f1_macro:.3f} on {unseen.flows} flows of topologies that training "
+            f"saw nothing of"
+        )
     reporter().say(_confusion(test.labels, test.confusion))
 
 

@@ -174,3 +174,24 @@ def test_every_public_name_can_be_had():
         assert not isinstance(getattr(builder, name), ModuleType)
     with pytest.raises(AttributeError, match="speed"):
         _ = builder.speed
+
+
+def test_an_unseen_topology_is_judged_beside_the_test_run_and_never_learnt(write):
+    alone = build(write(), QUICK, runner=SerialRunner())
+    beside = build(write(unseen_rows=100, unseen_class="new"), QUICK, runner=SerialRunner())
+    assert alone.unseen is None
+    assert beside.onnx == alone.onnx
+    assert beside.labels == alone.labels
+    assert beside.unseen_runs == ("cccc",)
+    missed = beside.skipped_rows["a class that only an unseen topology has"]
+    assert 0 < missed < 100
+    assert beside.unseen.flows == 100 - missed
+    assert beside.unseen.f1_macro > 0.5
+
+
+def test_of_an_unseen_topology_every_other_class_is_the_negative_one(write):
+    config = QUICK.model_copy(update={"task": "binary", "positive": ("video",)})
+    folder = write(unseen_rows=100, unseen_class="new")
+    result = build(folder, config, runner=SerialRunner())
+    assert result.unseen.flows == 100
+    assert result.unseen.labels == ("other", "video")

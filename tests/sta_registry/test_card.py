@@ -46,6 +46,16 @@ def test_the_card_says_what_has_to_be_known(sta_folder: Path, result: BuildResul
     assert "gsta analyse --model kinds@champion" in card
 
 
+def test_the_card_has_the_figure_of_an_unseen_topology(sta_folder: Path) -> None:
+    manifest = read_manifest(sta_folder)
+    judged = evaluation((30, 10), (0, 60))
+    quality = manifest.quality.model_copy(update={"unseen": judged})
+    card = render_card(manifest.model_copy(update={"quality": quality}))
+    section = card.partition("## Unseen topology")[2].partition("##")[0]
+    assert f"macro-F1 **{judged.f1_macro:.4f}**" in section
+    assert "| `a` | 1.0000 | 0.7500 | 0.8571 | 40 |" in section
+
+
 def test_precision_where_the_class_is_rare() -> None:
     # Recall 0.9, 20 false alarms in 10,000 others: 0.0009 / (0.0009 + 0.002 * 0.999).
     judged = evaluation((90, 10), (20, 9_980))
