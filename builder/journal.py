@@ -34,6 +34,12 @@ def search_key(dataset_sha256: str, config: BuildConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def trials_known(path: Path, key: str) -> int:
+    """How many finished trials a journal has of the search with this key."""
+    lines = _whole_lines(path)
+    return len(lines) - 1 if lines and lines[0] == {"search": key} else 0
+
+
 class TrialJournal:
     """The journal at ``path`` of the search that ``key`` names, by a digest of all it depends on.
 

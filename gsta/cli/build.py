@@ -10,7 +10,7 @@ import click
 import builder
 from gsta.cli.common import format_option, next_step, print_records, reporter
 from gsta.cli.lab import as_run_options, backend_option, run_options
-from gsta.order import load_spec
+from gsta.order import Order, load_spec
 from gsta.pipeline import Outcome
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
@@ -21,7 +21,10 @@ from topologies.errors import GateError
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
-@click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@click.option(
+    "--ray-address", help="Ray cluster to search on; default is the spec's, else this machine."
+)
+@click.option("--fresh", is_flag=True, help="Do every stage, also those that are unchanged.")
 @click.option("--no-pcap", is_flag=True, help="Meter while the labs run; keep no packets.")
 @run_options
 @backend_option
@@ -33,6 +36,7 @@ def build(
     serial: bool,
     ray_address: str | None,
     no_pcap: bool,
+    fresh: bool,
     output_format: str,
     **chosen: Any,
 ) -> None:
@@ -47,7 +51,8 @@ def build(
         backend=backend,
         options=as_run_options(**chosen),
         keep_packets=not no_pcap,
-        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        fresh=fresh,
+        runner=builder.SerialRunner() if serial else _ray(order, ray_address),
         reporter=progress,
     )
     _print(outcome, output_format)
@@ -60,6 +65,16 @@ def build(
         )
     progress.say(f"{registered.name}/{registered.version} is the champion")
     next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
+
+
+def _ray(order: Order, address: str | None) -> builder.RayRunner:
+    """The command line's cluster, else the spec's, else one on this machine."""
+    asked = order.spec.model.search
+    return builder.RayRunner(
+        address=address or asked.ray_address,
+        cpus_per_trial=asked.cpus_per_trial,
+        gpus_per_trial=asked.gpus_per_trial,
+    )
 
 
 def _print(outcome: Outcome, output_format: str) -> None:
