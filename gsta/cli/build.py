@@ -58,6 +58,12 @@ def build(
     _print(outcome, output_format)
     registered = outcome.registered
     progress.say(f"results in {outcome.folder}")
+    if outcome.unchanged:
+        stages, builds = list(outcome.unchanged), sorted(set(outcome.unchanged.values()))
+        progress.say(
+            f"{len(stages)} unchanged stages were taken from {', '.join(builds)}; "
+            "--fresh does every stage"
+        )
     if not registered.champion:
         unmet = "; ".join(str(check) for check in registered.checks if not check.met)
         raise GateError(
