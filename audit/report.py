@@ -16,6 +16,7 @@ from audit.data import AuditData
 from audit.dataset import load_dataset
 from audit.foreign import ForeignTable, load_foreign
 from audit.result import THRESHOLDS, Check, CheckResult, load_thresholds
+from audit.suggest import advised
 from tagger.summary import SUMMARY
 from topologies.errors import GateError, InputError, Problem
 from topologies.files import sha256_file, write_json
@@ -163,7 +164,7 @@ class _Judge:
             if result.verdict == "fail" and id_ in self._reasons:
                 result = result.model_copy(update={"accepted": self._reasons[id_]})
             results.append(result)
-        return tuple(results)
+        return advised(data, results)
 
 
 def _check_reasons(reasons: Mapping[str, str], checks: Mapping[str, Check]) -> None:

@@ -94,6 +94,7 @@ class Trainer:
     families: Mapping[str, Family]
     missing: Missing
     threads: int
+    categorical: tuple[int, ...] = ()  # positions of features that are category numbers
 
     def fit(
         self, candidate: Candidate, raw: Inputs, target: Target, *, resume: Fitted | None = None
@@ -103,7 +104,7 @@ class Trainer:
         table = raw.only(family.uses).features
         steps = Preprocessing((), (), ())
         if table is not None:
-            steps = fit_preprocessing(table, missing=self.missing)
+            steps = fit_preprocessing(table, missing=self.missing, categorical=self.categorical)
         seen = _prepare(raw, family, steps)
         if isinstance(family, Gradual):
             model = family.fit(

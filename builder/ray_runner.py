@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from builder.compilation import ENVIRONMENT
 from builder.families.base import wants_gpu
 from builder.objective import Candidate, Checkpoints, Objective, failed, overrun
 from builder.result import Trial
@@ -89,9 +87,6 @@ class RayRunner:
             share = self.gpus_per_trial or 1 / math.ceil(places / gpus)
             places = min(places, int(gpus * int(1 / share)) if share < 1 else int(gpus / share))
         options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": share, "max_restarts": 0}
-        if self.address is not None:
-            names = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-            options["runtime_env"] = {"env_vars": names}
         return options, places
 
 

@@ -23,7 +23,7 @@ from builder.runners import Place, Runner
 class Progress:
     """How far a build is."""
 
-    stage: Literal["read", "search", "refit", "judge"]
+    stage: Literal["read", "search", "refit", "judge", "study"]
     done: int
     total: int
     trial: Trial | None = None  # the one that just ended
@@ -45,6 +45,7 @@ class Budget:
 
 def search(
     objective: Objective,
+    families: Mapping[str, Family],
     heuristic: Heuristic,
     runner: Runner,
     *,
@@ -59,7 +60,6 @@ def search(
     time left no room for are recorded as skipped. What the journal knows is not tried again, and
     the time that it took counts.
     """
-    families = objective.trainer.families
     plan = _Plan(families, heuristic, budget, journal=journal, progress=progress, clock=clock)
     for trial in runner.run(objective, plan.take):
         plan.record(trial)

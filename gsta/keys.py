@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsta.experiments import Experiment
 from gsta.order import Order
 from gsta.stages import digest
 from launcher.injection.profile import beside
-from launcher.run import RunOptions
 from launcher.rundir import MANIFEST
 from topologies.files import sha256_file
 
+if TYPE_CHECKING:
+    from gsta.generate import Labs
 
-def lab_key(one: Experiment, backend: str, options: RunOptions, *, keep_packets: bool) -> str:
+
+def lab_key(one: Experiment, labs: Labs) -> str:
     """Of the topology with the files that it names, the seed, and how it is run."""
     topology = one.topology.model.model_dump(mode="json")
     files = sorted(
@@ -22,8 +25,9 @@ def lab_key(one: Experiment, backend: str, options: RunOptions, *, keep_packets:
         for text in _texts(topology)
         if (path := beside(text, one.topology.folder)).is_file()
     )
-    how = [backend, repr(options.capture), options.time_scale, keep_packets]
-    code = ("topologies", "launcher") if keep_packets else ("topologies", "launcher", "flowmeter")
+    options = [repr(labs.options.capture), labs.options.time_scale]
+    how = [labs.backend, labs.keep_packets, *options]
+    code = ("topologies", "launcher", *(() if labs.keep_packets else ("flowmeter",)))
     return digest("lab", topology, files, one.seed, how, code=code)
 
 

@@ -43,6 +43,9 @@ class Order:
             folds=spec.search.folds,
             seed=spec.search.seed,
             threads=threads,
+            unknown=spec.task.unknown,
+            limits=spec.limits,
+            study_s=spec.search.study_s,
         )
 
 

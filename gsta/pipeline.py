@@ -4,7 +4,7 @@ Every stage reads the files of those before it and writes its own below one buil
 
     runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
     flows/<run>.parquet                     flowmeter
-    dataset/                                tagger, audit
+    dataset/                                tagger, audit (attempt-1/, … with --until-clean)
     search/trials.jsonl                     builder: each trial as it ends
     stages.json                             which stage wrote what, and what it was made from
     build.json                              what came of it: scores, times, model version
@@ -12,22 +12,17 @@ Every stage reads the files of those before it and writes its own below one buil
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import audit
 import builder
-import flowmeter
-import tagger
-from builder.compilation import share_compilations
 from builder.journal import search_key
-from gsta.experiments import Experiment, plan_experiments
-from gsta.keys import audit_key, lab_key, meter_key, tag_key
-from gsta.labs import run_lab, run_summary
+from gsta.attempts import until_clean
+from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
 from gsta.reporting import Reporter
-from gsta.stages import Stages
-from launcher.run import Progress, RunOptions
+from gsta.stages import trial_journal
+from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -41,7 +36,6 @@ class Outcome:
     result: builder.BuildResult
     registered: Registered
     seconds: dict[str, float]
-    unchanged: dict[str, str]  # stage -> the build that it was taken from
 
 
 def build(
@@ -49,24 +43,18 @@ def build(
     *,
     folder: Path,
     store: Store,
-    backend: str,
+    labs: Labs,
     runner: builder.Runner,
     reporter: Reporter,
     threads: int = 1,
-    options: RunOptions | None = None,
-    keep_packets: bool = True,
-    fresh: bool = False,
+    again: int = 0,
 ) -> Outcome:
     """Run every stage.
 
     Parameters
     ----------
-    options
-        How the labs are run.
-    keep_packets
-        False: they are metered while the labs run.
-    fresh
-        Do every stage. Else one that an earlier build in the same folder did is not done again.
+    again
+        How often to change what the audit proposes, and to generate anew, while it blocks.
 
     Raises
     ------
@@ -75,20 +63,13 @@ def build(
     GstaError
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
-    stages, how = Stages(folder, reporter, fresh=fresh), options or RunOptions()
-    experiments = tuple(
-        _lab(one, stages, reporter, backend=backend, options=how, keep_packets=keep_packets)
-        for one in plan_experiments(order, folder)
-    )
-    if keep_packets:
-        _meter(experiments, stages, reporter)
-    dataset = _dataset(order, experiments, folder, stages, reporter)
+    order, dataset = _released(order, folder, labs, again, reporter)
     config = order.build_config(threads=threads)
-    share_compilations(folder.parent.parent / "cache" / "compiled")
-    journal = stages.journal(search_key(sha256_file(dataset / "dataset.json"), config))
+    key = search_key(sha256_file(dataset / "dataset.json"), config)
+    journal = trial_journal(folder, key, reporter, labs.builds)
     with reporter.stage("search") as progress:
         result = builder.build(
-            dataset, config, runner=runner, progress=_search_progress(progress), journal=journal
+            dataset, config, runner=runner, progress=search_progress(progress), journal=journal
         )
     with reporter.stage("register"):
         registered = Registry(store).register(
@@ -97,99 +78,31 @@ def build(
             acceptance=order.spec.model.acceptance,
             spec_sha256=sha256_file(Path(order.spec.source.file)),
         )
-    outcome = Outcome(folder, result, registered, dict(reporter.seconds), stages.unchanged)
+    outcome = Outcome(folder, result, registered, dict(reporter.seconds))
     write_json(folder / "build.json", _summary(outcome))
     return outcome
 
 
-def _lab(
-    one: Experiment,
-    stages: Stages,
-    reporter: Reporter,
-    *,
-    backend: str,
-    options: RunOptions,
-    keep_packets: bool,
-) -> Experiment:
-    """Run a lab, or take over the run of an earlier build, which keeps its name."""
-    stage = f"lab {one.title}"
-    key = lab_key(one, backend, options, keep_packets=keep_packets)
-    if kept := stages.recall(stage, key):
-        flows = one.flows.with_name(f"{kept[0].name}.parquet")
-        return replace(one, run_dir=kept[0], flows=flows)
-    with reporter.stage(stage) as progress:
-        run_lab(
-            one.topology,
-            seed=one.seed,
-            out=one.run_dir,
-            backend=backend,
-            progress=progress,
-            options=options,
-            flows=None if keep_packets else one.flows,
-        )
-    stages.record(stage, key, one.run_dir, *([] if keep_packets else [one.flows]))
-    reporter.say(run_summary(one.run_dir))
-    return one
+def _released(
+    order: Order, folder: Path, labs: Labs, again: int, reporter: Reporter
+) -> tuple[Order, Path]:
+    """A dataset that the audit releases, and the order that it is of."""
+    if again:
 
+        def attempt(order: Order, place: Path) -> Generated:
+            name = f"{folder.name}-{place.name}"
+            return generate(order, place, labs, reporter, name=name)
 
-def _meter(experiments: tuple[Experiment, ...], stages: Stages, reporter: Reporter) -> None:
-    keys = {f"meter {one.title}": meter_key(one) for one in experiments}
-    todo = [
-        (stage, key, one)
-        for (stage, key), one in zip(keys.items(), experiments, strict=True)
-        if not stages.recall(stage, key)
-    ]
-    if not todo:
-        return
-    with reporter.stage("meter") as progress:
-        for done, (stage, key, one) in enumerate(todo):
-            progress(f"packets of {one.run_dir.name}", done, len(todo))
-            flowmeter.meter_run(one.run_dir, one.flows)
-            stages.record(stage, key, one.flows)
-
-
-def _dataset(
-    order: Order,
-    experiments: tuple[Experiment, ...],
-    folder: Path,
-    stages: Stages,
-    reporter: Reporter,
-) -> Path:
-    spec, dataset = order.spec.model, folder / "dataset"
-    key = tag_key(order, experiments)
-    if not stages.recall("tag", key):
-        with reporter.stage("tag") as progress:
-            labels = tagger.write_dataset(
-                dataset,
-                spec.name,
-                [one.tagged for one in experiments],
-                rules=Path(order.rules.source.file),
-                progress=progress,
-            )
-        stages.record("tag", key, dataset)
-        reporter.say(labels.summary())
-    key = audit_key(order, dataset)
-    if stages.recall("audit", key):
-        report = audit.AuditReport.model_validate_json((dataset / "audit.json").read_bytes())
-    else:
-        with reporter.stage("audit"):
-            report = audit.audit_dataset(dataset, accept=spec.accept_checks)
-        stages.record("audit", key, dataset)
-    reporter.say(report.summary())
-    if not report.released:
+        order, made = until_clean(order, folder, again, attempt, reporter)
+        return order, made.dataset
+    made = generate(order, folder, labs, reporter)
+    if not made.report.released:
         raise GateError(
-            f"the audit did not release {dataset}; {dataset / 'card.md'} says why. Mend the "
-            "spec, or accept a check by name and reason under accept_checks"
+            f"the audit did not release {made.dataset}; {made.dataset / 'card.md'} says why. Mend "
+            "the spec, let --until-clean do so, or accept a check by name and reason under "
+            "accept_checks"
         )
-    return dataset
-
-
-def _search_progress(progress: Progress) -> builder.Listener:
-    def listen(step: builder.Progress) -> None:
-        best = "" if step.best is None else f", best {step.best:.3f}"
-        progress(f"{step.stage}{best}", step.done, step.total)
-
-    return listen
+    return order, made.dataset
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:
@@ -200,6 +113,5 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "champion": registered.champion,
         "acceptance": [str(check) for check in registered.checks],
         "seconds": outcome.seconds,
-        "unchanged": outcome.unchanged,
         "result": outcome.result.to_json(),
     }

@@ -48,25 +48,23 @@ class _Record:
 
 
 class Stages:
-    """The stages of the build in ``folder``, and those of the builds beside it.
+    """The stages of the build in ``folder``, and those of others below ``builds``."""
 
-    With ``fresh``, nothing is taken from another build.
-    """
-
-    def __init__(self, folder: Path, reporter: Reporter, *, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, reporter: Reporter, builds: Path | None) -> None:
         self._folder, self._reporter = folder, reporter
         self._done: dict[str, _Record] = {}
-        self._others = [] if fresh else list(_builds_beside(folder))
-        self.unchanged: dict[str, str] = {}
+        self._others = {} if builds is None else _others(builds, STAGES, folder)
+        self._said = False
 
     def recall(self, name: str, key: str) -> tuple[Path, ...]:
         """Take over the outputs of a stage that was done before; none if it was not."""
-        for other in self._others:
+        for other, title in self._others.items():
             for record in _read(other / STAGES).values():
                 if record.key == key and record.whole(other):
                     _link(other, self._folder, record.files)
-                    self.unchanged[name] = other.name
-                    self._reporter.say(f"{name:<10} unchanged, taken from {other.name}")
+                    hint = "" if self._said else " (--fresh does every stage)"
+                    self._said = True
+                    self._reporter.say(f"{name:<10} unchanged, taken from {title}{hint}")
                     return self._write(name, record)
         return ()
 
@@ -81,17 +79,6 @@ class Stages:
         own = {name: size for name, size in files.items() if name not in earlier}
         self._write(name, _Record(key, roots, own))
 
-    def journal(self, key: str) -> Path:
-        """Where the search records its trials; those of the same search are there already."""
-        path = self._folder / JOURNAL
-        known = {other: trials_known(other / JOURNAL, key) for other in self._others}
-        other = max(known, key=lambda other: known[other], default=None)
-        if other is not None and known[other]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(other / JOURNAL, path)
-            self._reporter.say(f"search     {known[other]} trials taken from {other.name}")
-        return path
-
     def _write(self, name: str, record: _Record) -> tuple[Path, ...]:
         self._done[name] = record
         write_json(
@@ -104,11 +91,26 @@ class Stages:
         return tuple(self._folder / output for output in record.outputs)
 
 
-def _builds_beside(folder: Path) -> Iterator[Path]:
-    """Other builds of the workspace, the latest first."""
-    found = [path for path in folder.parent.glob(f"*/{STAGES}") if path.parent != folder]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        yield path.parent
+def trial_journal(folder: Path, key: str, reporter: Reporter, builds: Path | None) -> Path:
+    """Where the search of a build records its trials; those known from before are there."""
+    path = folder / JOURNAL
+    others = {} if builds is None else _others(builds, JOURNAL.as_posix(), folder)
+    known = {other: trials_known(other / JOURNAL, key) for other in others}
+    other = max(known, key=lambda other: known[other], default=None)
+    if other is not None and known[other]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(other / JOURNAL, path)
+        reporter.say(f"search     {known[other]} trials taken from {others[other]}")
+    return path
+
+
+def _others(builds: Path, file: str, folder: Path) -> dict[Path, str]:
+    """Builds, and attempts below them, that have such a file: name by folder, the latest first."""
+    found = [*builds.glob(f"*/{file}"), *builds.glob(f"*/*/{file}")]
+    steps = len(Path(file).parts)
+    latest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    folders = [path.parents[steps - 1] for path in latest_first]
+    return {one: one.relative_to(builds).as_posix() for one in folders if one != folder}
 
 
 def _read(path: Path) -> dict[str, _Record]:

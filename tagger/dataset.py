@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from launcher.rundir import MANIFEST, TOPOLOGY, read_manifest
 from tagger.activities import activities_table
 from tagger.agreement import combined
+from tagger.facts import facts_file
 from tagger.flows import Bools
 from tagger.folders import digests, replacing_folder
+from tagger.gather import gather_facts
 from tagger.oracle import LISTED
 from tagger.rulebook import Rulebook, load_rules
 from tagger.run import read_run
@@ -42,7 +44,7 @@ from tagger.targets import Tolerances
 from tagger.writing import LABELS
 from topologies.document import Document
 from topologies.errors import InputError, Problem
-from topologies.files import sha256_file, write_json
+from topologies.files import sha256_file, source_digest, write_json
 
 BATCH_ROWS: Final = 1 << 16
 
@@ -113,6 +115,9 @@ def write_dataset(
             reports.append(tag_run(run.run_dir, run.flows, rules=rules, tolerances=tolerances))
             tell(f"writing {run.run_dir.name}", done + 0.5, len(runs))
             _write_flows(run.flows, reports[-1].kept, flows_file(folder, reports[-1].run_id))
+            tell(f"looking at the packets of {run.run_dir.name}", done + 0.7, len(runs))
+            facts = gather_facts(run.run_dir, run.flows, torn=reports[-1].torn)
+            write_json(facts_file(folder, facts.run_id), facts.model_dump(mode="json"))
         _write_labels(folder, runs, reports)
         lineage = tuple(_lineage(run, report) for run, report in zip(runs, reports, strict=True))
         _write_origins(folder, runs, lineage)
@@ -202,6 +207,7 @@ def _summary(
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pyarrow": cast("str", pa.__version__),
+            "source": source_digest("topologies", "launcher", "flowmeter", "tagger"),
         },
         rules=RulesLineage(name=book.name, sha256=sha256_file(Path(rules.source.file))),
         vocabulary=book.labels,

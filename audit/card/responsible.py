@@ -6,9 +6,23 @@ Every sentence follows from the dataset's summary and its audit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from audit.result import CheckResult
 from tagger import DatasetSummary
+
+REQUIRED: Final = tuple(
+    f"rai:{name}"
+    for name in (
+        *("dataCollection", "dataCollectionType", "dataCollectionMissingData"),
+        *("dataCollectionRawData", "dataCollectionTimeFrame", "dataPreprocessingProtocol"),
+        *("dataAnnotationProtocol", "dataAnnotationAnalysis", "machineAnnotationTools"),
+        *("annotationsPerItem", "annotatorDemographics", "dataUseCases", "dataBiases"),
+        *("dataLimitations", "personalSensitiveInformation", "dataSocialImpact"),
+        "dataReleaseMaintenancePlan",
+    )
+)
+"""Fields of the RAI vocabulary that a whole card has."""
 
 
 def responsible_use(

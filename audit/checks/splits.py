@@ -46,7 +46,8 @@ def twins_across_splits(data: AuditData, allowed: Threshold) -> Finding:
         *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
         *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
     )
-    return Finding("fail" if failed else "pass", value, evidence)
+    shares = {name: count / sizes[name] for name, count in (close | found).items()}
+    return Finding("fail" if failed else "pass", value, evidence, shares)
 
 
 def _twins(data: AuditData, hashes: Hashes) -> Bools:

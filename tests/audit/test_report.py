@@ -59,6 +59,9 @@ def test_a_failed_blocking_check_stops_the_release_with_its_remedy(audited):
         ],
         "remedy": "run again with less load on the machine, or fewer users at once",
         "accepted": None,
+        "culprits": {},
+        "changes": [],
+        "no_change": "the dataset does not carry the topology that was played",
     }
 
 

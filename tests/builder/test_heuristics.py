@@ -20,6 +20,7 @@ def run(name, *, runner=None, trials=27, seed=5, journal=None, families=None, he
     goal = objective(("guess",), trainer=Trainer(chosen, "constant", 1))
     return search(
         goal,
+        goal.trainer.families,
         HEURISTICS[name](seed),
         runner or SerialRunner(),
         budget=Budget(trials, 1e6, 1e6),
@@ -169,6 +170,7 @@ def test_the_time_of_a_search_that_was_killed_counts(tmp_path):
     left = Budget(10, 40.0, 1e6)
     trials = search(
         goal,
+        goal.trainer.families,
         HEURISTICS["random"](5),
         SerialRunner(),
         budget=left,

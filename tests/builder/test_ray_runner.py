@@ -42,6 +42,7 @@ def objective(rows: int = 300) -> Objective:
 def trials(runner, goal: Objective, name: str):
     found = search(
         goal,
+        goal.trainer.families,
         HEURISTICS[name](11),
         runner,
         budget=Budget(9, 300, 300),

@@ -35,6 +35,7 @@ class Sound(Awkward):
 def run(goal, *, trials=6, time_s=PLENTY, trial_s=PLENTY, runner=None, seed=0, **changes):
     return search(
         goal,
+        goal.trainer.families,
         RandomSearch(seed),
         runner or SerialRunner(),
         budget=Budget(trials, time_s, trial_s),

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from gsta.experiments import plan_experiments
+from gsta.generate import Labs
 from gsta.keys import lab_key
 from gsta.order import load_spec
-from gsta.stages import Stages, digest
-from launcher.run import RunOptions
+from gsta.stages import Stages, digest, trial_journal
 
 
 class Told:
@@ -35,7 +35,7 @@ class Told:
 def first(tmp_path: Path) -> Path:
     """A build with a run, and a dataset that two stages wrote."""
     folder = tmp_path / "mine-1"
-    stages = Stages(folder, Told())
+    stages = Stages(folder, Told(), None)
     for name, text in (("runs/mine-1-train/manifest.json", "{}"), ("dataset/labels", "l")):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(text)
@@ -48,33 +48,36 @@ def first(tmp_path: Path) -> Path:
 
 def test_an_unchanged_stage_is_taken_over_and_said(first: Path) -> None:
     told, folder = Told(), first.with_name("mine-2")
-    stages = Stages(folder, told)
+    stages = Stages(folder, told, first.parent)
     assert stages.recall("lab train", "k1") == (folder / "runs" / "mine-1-train",)
     assert (folder / "runs/mine-1-train/manifest.json").read_text() == "{}"
     assert stages.recall("tag", "k2") == (folder / "dataset",)
     assert not (folder / "dataset/audit.json").exists()
     assert stages.recall("audit", "other") == ()
-    assert told.said[0] == "lab train  unchanged, taken from mine-1"
-    assert stages.unchanged == {"lab train": "mine-1", "tag": "mine-1"}
+    assert told.said == [
+        "lab train  unchanged, taken from mine-1 (--fresh does every stage)",
+        "tag        unchanged, taken from mine-1",
+    ]
     # A third build takes them from the second when the first is gone.
     for path in sorted(first.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    third = Stages(first.with_name("mine-3"), Told())
-    assert third.recall("lab train", "k1") == (first.with_name("mine-3") / "runs/mine-1-train",)
-    assert third.unchanged == {"lab train": "mine-2"}
+    attempt = first.with_name("mine-3") / "attempt-1"
+    third = Stages(attempt, told, first.parent)
+    assert third.recall("lab train", "k1") == (attempt / "runs/mine-1-train",)
+    assert "taken from mine-2" in told.said[-1]
 
 
 def test_what_is_no_longer_whole_is_done_again(first: Path) -> None:
     (first / "dataset/labels").write_text("half of it is gone")
     (first.with_name("torn")).mkdir()
     (first.with_name("torn") / "stages.json").write_text('{"tag": {"key"')
-    stages = Stages(first.with_name("mine-2"), Told())
+    stages = Stages(first.with_name("mine-2"), Told(), first.parent)
     assert stages.recall("tag", "k2") == ()
     assert stages.recall("lab train", "k1")
 
 
 def test_fresh_takes_nothing(first: Path) -> None:
-    assert Stages(first.with_name("mine-2"), Told(), fresh=True).recall("tag", "k2") == ()
+    assert Stages(first.with_name("mine-2"), Told(), None).recall("tag", "k2") == ()
 
 
 def test_trials_of_the_same_search_are_taken_over(first: Path) -> None:
@@ -82,10 +85,10 @@ def test_trials_of_the_same_search_are_taken_over(first: Path) -> None:
     journal.parent.mkdir()
     journal.write_text('{"search": "k"}\n{"trial": {}, "at_s": 1.0}\n')
     told = Told()
-    stages = Stages(first.with_name("mine-2"), told)
-    assert stages.journal("k").read_text() == journal.read_text()
+    second = first.with_name("mine-2")
+    assert trial_journal(second, "k", told, first.parent).read_text() == journal.read_text()
     assert told.said == ["search     1 trials taken from mine-1"]
-    assert not Stages(first.with_name("mine-3"), told).journal("another").exists()
+    assert not trial_journal(first.with_name("mine-3"), "another", told, first.parent).exists()
 
 
 def test_a_digest_is_of_the_values_and_of_the_code() -> None:
@@ -100,7 +103,7 @@ def test_a_lab_is_another_with_another_seed_or_topology_or_packets_kept(tmp_path
         values = {"name": "mine", "topology": topology, "experiments": {"train": {"seed": seed}}}
         path.write_text(yaml.safe_dump(values))
         train = plan_experiments(load_spec(path), tmp_path / "mine-1")[0]
-        return lab_key(train, "netns", RunOptions(), keep_packets=keep_packets)
+        return lab_key(train, Labs("netns", keep_packets=keep_packets))
 
     assert keys("pair", 5) == keys("pair", 5)
     others = {keys("pair", 6), keys("branch", 5), keys("pair", 5, keep_packets=False)}
