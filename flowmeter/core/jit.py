@@ -148,6 +148,7 @@ class Entry:
         self._call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(loaded.address)
 
     def __call__(self, words: list[int]) -> Any:
+        """Call it with what is handed over, after room for the result and an error."""
         block = array("Q", words)
         status = self._call(block.buffer_info()[0])
         if status:
