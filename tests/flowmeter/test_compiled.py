@@ -19,7 +19,7 @@ BY_NUMPY = {"c2s_size_entropy_bits", "s2c_size_entropy_bits"}  # tables and loga
 
 
 def some(rows: Rows, count: int) -> Rows:
-    return Rows(*(part[:count] for part in rows))
+    return Rows._make(part[:count] for part in rows)
 
 
 @pytest.mark.skipif(not RUNS, reason="this machine runs no code from files")
