@@ -22,7 +22,9 @@ class Kernel:
 
     def show(self, ticks, *, running, stalled_us, throttled_us):
         columns = " ".join(map(str, [*ticks, 0, 0]))
-        (self.proc / "stat").write_text(f"cpu  {columns}\ncpu0 {columns}\nprocs_running {running}\n")
+        (self.proc / "stat").write_text(
+            f"cpu  {columns}\ncpu0 {columns}\nprocs_running {running}\n"
+        )
         (self.proc / "pressure" / "cpu").write_text(
             f"some avg10=0.00 avg60=0.00 avg300=0.00 total={stalled_us}\nfull total=0\n"
         )
@@ -45,7 +47,9 @@ def test_shares_of_time_pressure_and_limits(kernel):
     watch = kernel.watch()
     kernel.show([50, 0, 0, 50, 0, 0, 0, 0], running=2, stalled_us=100_000, throttled_us=1_000_000)
     watch.look()
-    kernel.show([130, 0, 0, 50, 10, 0, 0, 10], running=6, stalled_us=500_000, throttled_us=3_500_000)
+    kernel.show(
+        [130, 0, 0, 50, 10, 0, 0, 10], running=6, stalled_us=500_000, throttled_us=3_500_000
+    )
     watch.stop()
     load = watch.result
     assert load is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,10 +11,10 @@ from launcher.records import CaptureRecord
 from launcher.rundir import read_manifest, write_manifest
 from tagger import TaggedRun, read_facts, tag_run, verify, write_dataset
 from tagger.facts import facts_file
-from tagger.flows import FlowKeys, read_flow_keys
+from tagger.flows import FlowKeys
 from tagger.gather import gather_facts
 from tagger.points import compare_points
-from tests.flowmeter.conftest import down, pcap_bytes, tcp, udp, up
+from tests.flowmeter.conftest import pcap_bytes, tcp, udp, up
 from tests.tagger.conftest import ALICE, SERVER, ns
 from topologies import load_topology
 from topologies.errors import InputError
@@ -25,7 +23,7 @@ from topologies.files import sha256_file
 
 def with_capture(run, packets, network="servers"):
     """Give a handmade run a capture of its own, and the flow table that is made of it."""
-    folder = run.write()
+    folder = run.write().folder
     file = folder / "captures" / f"{network}.pcap"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(pcap_bytes(packets))
@@ -97,24 +95,20 @@ def test_an_attack_that_goes_on_after_its_stop_is_told(new_run):
     attack = run.activity("scan", start_s=1, stop_s=10)
     other = run.activity("web", start_s=1, stop_s=10)
     for activity, time_s in ((attack, 5), (attack, 14), (attack, 16), (other, 40)):
-        run.opened(time_s, activity, sport=40000 + time_s)
+        run.flow(time_s, time_s, sport=40000 + time_s, owner=activity)
     folder = with_capture(run, TALK)
     assert gather_facts(folder, run.table).after_stop == {attack: 1}
 
 
 def test_a_flow_of_two_owners_is_torn(new_run):
     run = new_run("one")
-    scan = run.activity("scan", start_s=1, stop_s=10, port=None)
-    run.activity("web", start_s=11, stop_s=30)
-    web = "a0001"
-    run.flow(2, 20, sport=40000)
-    run.flow(3, 4, sport=40001)
-    run.opened(2, scan, sport=40000)
-    run.opened(12, web, sport=40000)
-    run.opened(3, scan, sport=40001)
-    report = tag_run(run.write(), run.table)
-    decided = {row["flow_id"]: row["label"] for row in report.labels.to_pylist()}
-    assert all(decided[flow] not in ("unlabelled", "ambiguous") for flow in report.torn)
+    web = run.activity("web", start_s=1, stop_s=30)
+    ssh = run.activity("ssh", start_s=1, stop_s=30, port=22)
+    torn = run.flow(2, 20, sport=40000, owner=web)
+    run.flow(3, 4, sport=40001, owner=web)
+    run.flow(5, 6, sport=40002, owner=ssh, dport=22)
+    run.evidence.append(run.evidence[0].model_copy(update={"time_ns": ns(12), "activity": ssh}))
+    assert tag_run(run.write().folder, run.table).torn == (torn,)
 
 
 def observed(rows):
@@ -134,12 +128,13 @@ def observed(rows):
 
 @pytest.fixture
 def topology(new_run):
-    return load_topology(new_run("lab").write() / "topology.yaml").model
+    return load_topology(new_run("lab").write().folder / "topology.yaml").model
 
 
 def test_points_that_agree(topology):
     found = compare_points(
-        *observed([("lan-a", ALICE, SERVER, 1, 9, 7), ("servers", ALICE, SERVER, 1, 9, 7)]), topology
+        *observed([("lan-a", ALICE, SERVER, 1, 9, 7), ("servers", ALICE, SERVER, 1, 9, 7)]),
+        topology,
     )
     assert (found.flows, found.packets, found.appeared, found.vanished) == (2, 16, 0, 0)
     assert (found.excused, found.loss_percent) == ((), 0)
