@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from flowmeter import meter_run
-from launcher.records import CaptureRecord
+from launcher.records import CaptureRecord, FlowEndRecord
 from launcher.rundir import read_manifest, write_manifest
 from tagger import TaggedRun, read_facts, tag_run, verify, write_dataset
 from tagger.facts import facts_file
@@ -88,6 +88,19 @@ def test_an_answer_from_outside_the_lab_is_told(new_run):
     local = up(3.0, udp(30), src="0.0.0.0", dst="255.255.255.255")
     folder = with_capture(run, [away[0], back, away[1], local])
     assert gather_facts(folder, run.table).outside == {"8.8.8.8": 1}
+
+
+def test_the_kernels_word_and_the_capture_have_one_clock(new_run):
+    run = new_run("one")
+    folder = with_capture(run, TALK)
+    assert gather_facts(folder, run.table).clock.kernel_ms is None
+    end = FlowEndRecord(
+        start_ns=ns(0.75), time_ns=ns(9), protocol=6, src=ALICE, sport=40000, dst=SERVER, dport=443,
+        host="alice", activity=None, packets=2, bytes=80, reply_packets=0, reply_bytes=0,
+    )  # fmt: skip
+    (folder / "ends.jsonl").write_text(end.model_dump_json() + "\n")
+    clock = gather_facts(folder, run.table).clock
+    assert (clock.kernel_ms, clock.compared, clock.engines_ms) == (250.0, 1, 0.0)
 
 
 def test_an_attack_that_goes_on_after_its_stop_is_told(new_run):
