@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,9 @@ Ints = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
 Context = Literal[
-    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
+    "run", "host", "target", "topology", "tool", "command", "activity", "impairment", "oracle",
+    "reason",
 ]  # fmt: skip
-CONTEXTS: Final[tuple[Context, ...]] = (
-    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
-)  # fmt: skip
 
 
 class Columns(Protocol):

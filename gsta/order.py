@@ -20,10 +20,11 @@ from topologies.errors import InputError, NotFoundError, Problem
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A checked spec with the topology and rules it names."""
+    """A checked spec with the topologies and rules it names."""
 
     spec: Document[Spec]
-    topology: Document[Topology]
+    topologies: tuple[Document[Topology], ...]
+    unseen: tuple[Document[Topology], ...]
     rules: Document[Rulebook]
 
     def build_config(self, *, threads: int) -> BuildConfig:
@@ -35,12 +36,16 @@ class Order:
             target=spec.task.target,
             features=spec.features,
             families=spec.search.families,
+            heuristic=spec.search.heuristic,
             trials=spec.search.trials,
             time_budget_s=spec.search.time_budget_s,
             metric=spec.search.metric,
             folds=spec.search.folds,
             seed=spec.search.seed,
             threads=threads,
+            unknown=spec.task.unknown,
+            limits=spec.limits,
+            study_s=spec.search.study_s,
         )
 
 
@@ -54,29 +59,51 @@ def load_spec(path: Path) -> Order:
     """
     document = validate(read_source(path), Spec)
     problems: list[Problem] = []
-    topology = _topology(document, problems)
+    spec = document.model
+    topologies = _topologies(document, "topology", spec.topologies, problems)
+    unseen = _topologies(document, "unseen", spec.unseen, problems)
+    problems += _same_names(document, (*topologies, *unseen))
     rules = _rules(document, problems)
     problems += _features(document)
     problems += _checks(document)
+    problems += _allowed(document)
     if rules is not None:
         problems += _classes(document, rules.model)
-    if problems or topology is None or rules is None:
+    if problems or rules is None:
         raise InputError(problems)
-    return Order(document, topology, rules)
+    return Order(document, topologies, unseen, rules)
 
 
-def _topology(document: Document[Spec], problems: list[Problem]) -> Document[Topology] | None:
-    try:
-        topology = load_topology(document.model.topology, folder=document.folder)
-    except NotFoundError as error:
-        what = "a topology file (relative to the spec) or a library name"
-        problems.append(_missing(document, "topology", what, error))
-        return None
-    except InputError as error:
-        problems += error.problems
-        return None
-    problems += check_kinds(topology)
-    return topology
+def _topologies(
+    document: Document[Spec], key: str, names: tuple[str, ...], problems: list[Problem]
+) -> tuple[Document[Topology], ...]:
+    found = []
+    for name in names:
+        try:
+            topology = load_topology(name, folder=document.folder)
+        except NotFoundError as error:
+            what = "a topology file (relative to the spec) or a library name"
+            problems.append(_missing(document, key, name, what, error))
+        except InputError as error:
+            problems += error.problems
+        else:
+            problems += check_kinds(topology)
+            found.append(topology)
+    return tuple(found)
+
+
+def _same_names(
+    document: Document[Spec], topologies: tuple[Document[Topology], ...]
+) -> Iterator[Problem]:
+    """Topologies that a dataset could not tell apart."""
+    names = [one.model.name for one in topologies]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield document.source.problem(
+            ("topology",),
+            expected="topologies of different names",
+            got=f"several that say 'name: {name}'",
+            remedy="give each file a name of its own",
+        )
 
 
 def _rules(document: Document[Spec], problems: list[Problem]) -> Document[Rulebook] | None:
@@ -86,16 +113,17 @@ def _rules(document: Document[Spec], problems: list[Problem]) -> Document[Rulebo
         return load_rules(document.folder / name if is_file else name)
     except NotFoundError as error:
         what = "a rule file (relative to the spec) or the name of one that ships"
-        problems.append(_missing(document, "rules", what, error))
+        problems.append(_missing(document, "rules", name, what, error))
     except InputError as error:
         problems += error.problems
     return None
 
 
-def _missing(document: Document[Spec], key: str, what: str, error: NotFoundError) -> Problem:
-    got = f"'{getattr(document.model, key)}'"
+def _missing(
+    document: Document[Spec], key: str, name: str, what: str, error: NotFoundError
+) -> Problem:
     remedy = error.problems[0].remedy
-    return document.source.problem((key,), expected=what, got=got, remedy=remedy)
+    return document.source.problem((key,), expected=what, got=f"'{name}'", remedy=remedy)
 
 
 def _features(document: Document[Spec]) -> Iterator[Problem]:
@@ -128,6 +156,20 @@ def _checks(document: Document[Spec]) -> Iterator[Problem]:
                 expected="the reason why it may fail",
                 got="nothing",
                 remedy="write it; the dataset's card shows it",
+            )
+
+
+def _allowed(document: Document[Spec]) -> Iterator[Problem]:
+    """Features that may give a class away, and do not exist or have no reason."""
+    known = {field.name for field in flow_schema()}
+    known |= {(field.metadata or {}).get(b"group", b"").decode() for field in flow_schema()}
+    for name, reason in document.model.allow.items():
+        if name.rpartition("/")[2] not in known or not reason.strip():
+            yield document.source.problem(
+                ("allow", name),
+                expected="a feature, CLASS/FEATURE or CLASS/GROUP, and the reason why",
+                got=f"'{name}: {reason}'",
+                remedy="correct the name, or write the reason; the dataset's card shows it",
             )
 
 

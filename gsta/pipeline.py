@@ -2,9 +2,11 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher
+    runs/<build>-train, runs/<build>-test   launcher (of several, <build>-<topology>-train)
     flows/<run>.parquet                     flowmeter
-    dataset/                                tagger, audit
+    dataset/                                tagger, audit (attempt-1/, … with --until-clean)
+    search/trials.jsonl                     builder: each trial as it ends
+    stages.json                             which stage wrote what, and what it was made from
     build.json                              what came of it: scores, times, model version
 """
 
@@ -12,22 +14,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
-import audit
 import builder
-import flowmeter
-import tagger
-from gsta.labs import run_lab, run_summary
+from builder.journal import search_key
+from gsta.attempts import until_clean
+from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
 from gsta.reporting import Reporter
-from launcher.run import Progress, RunOptions
+from gsta.stages import trial_journal
+from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
-
-Split = Literal["train", "test"]
-SPLITS: Final[tuple[Split, ...]] = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +43,18 @@ def build(
     *,
     folder: Path,
     store: Store,
-    backend: str,
+    labs: Labs,
     runner: builder.Runner,
     reporter: Reporter,
     threads: int = 1,
-    options: RunOptions | None = None,
-    keep_packets: bool = True,
+    again: int = 0,
 ) -> Outcome:
     """Run every stage.
 
     Parameters
     ----------
-    options
-        How the labs are run.
-    keep_packets
-        False: they are metered while the labs run.
+    again
+        How often to change what the audit proposes, and to generate anew, while it blocks.
 
     Raises
     ------
@@ -68,29 +63,13 @@ def build(
     GstaError
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
-    runs = {split: folder / "runs" / f"{folder.name}-{split}" for split in SPLITS}
-    flows = {split: folder / "flows" / f"{run.name}.parquet" for split, run in runs.items()}
-    for split, run in runs.items():
-        with reporter.stage(f"lab {split}") as progress:
-            run_lab(
-                order.topology,
-                seed=_seed(order, split),
-                out=run,
-                backend=backend,
-                progress=progress,
-                options=options,
-                flows=None if keep_packets else flows[split],
-            )
-        reporter.say(run_summary(run))
-    if keep_packets:
-        _meter(runs, flows, reporter)
-    dataset = _dataset(order, runs, flows, folder, reporter)
+    order, dataset = _released(order, folder, labs, again, reporter)
+    config = order.build_config(threads=threads)
+    key = search_key(sha256_file(dataset / "dataset.json"), config)
+    journal = trial_journal(folder, key, reporter, labs.builds)
     with reporter.stage("search") as progress:
         result = builder.build(
-            dataset,
-            order.build_config(threads=threads),
-            runner=runner,
-            progress=_search_progress(progress),
+            dataset, config, runner=runner, progress=search_progress(progress), journal=journal
         )
     with reporter.stage("register"):
         registered = Registry(store).register(
@@ -104,49 +83,26 @@ def build(
     return outcome
 
 
-def _seed(order: Order, split: Split) -> int:
-    experiments = order.spec.model.experiments
-    return experiments.train.seed if split == "train" else experiments.test.seed
+def _released(
+    order: Order, folder: Path, labs: Labs, again: int, reporter: Reporter
+) -> tuple[Order, Path]:
+    """A dataset that the audit releases, and the order that it is of."""
+    if again:
 
+        def attempt(order: Order, place: Path) -> Generated:
+            name = f"{folder.name}-{place.name}"
+            return generate(order, place, labs, reporter, name=name)
 
-def _meter(runs: dict[Split, Path], flows: dict[Split, Path], reporter: Reporter) -> None:
-    with reporter.stage("meter") as progress:
-        for done, (split, run) in enumerate(runs.items()):
-            progress(f"packets of {run.name}", done, len(runs))
-            flowmeter.meter_run(run, flows[split])
-
-
-def _dataset(
-    order: Order,
-    runs: dict[Split, Path],
-    flows: dict[Split, Path],
-    folder: Path,
-    reporter: Reporter,
-) -> Path:
-    spec, dataset = order.spec.model, folder / "dataset"
-    with reporter.stage("tag") as progress:
-        tagged = [tagger.TaggedRun(runs[split], flows[split], split) for split in SPLITS]
-        labels = tagger.write_dataset(
-            dataset, spec.name, tagged, rules=Path(order.rules.source.file), progress=progress
-        )
-    reporter.say(labels.summary())
-    with reporter.stage("audit"):
-        report = audit.audit_dataset(dataset, accept=spec.accept_checks)
-    reporter.say(report.summary())
-    if not report.released:
+        order, made = until_clean(order, folder, again, attempt, reporter)
+        return order, made.dataset
+    made = generate(order, folder, labs, reporter)
+    if not made.report.released:
         raise GateError(
-            f"the audit did not release {dataset}; {dataset / 'card.md'} says why. Mend the "
-            "spec, or accept a check by name and reason under accept_checks"
+            f"the audit did not release {made.dataset}; {made.dataset / 'card.md'} says why. Mend "
+            "the spec, let --until-clean do so, or accept a check by name and reason under "
+            "accept_checks"
         )
-    return dataset
-
-
-def _search_progress(progress: Progress) -> builder.Listener:
-    def listen(step: builder.Progress) -> None:
-        best = "" if step.best is None else f", best {step.best:.3f}"
-        progress(f"{step.stage}{best}", step.done, step.total)
-
-    return listen
+    return order, made.dataset
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:

@@ -7,12 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
-from builder.metrics import METRICS, Metric
+from builder.config import Unknown
+from builder.heuristics import HeuristicName
+from builder.metrics import LIMITS, METRICS, Metric
 from sta_registry.acceptance import PER_CLASS
 from topologies.faults import fault
 from topologies.schema import Model, Name
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Bar = Annotated[float, Field(ge=0)]
 
 
 class Task(Model):
@@ -21,9 +23,14 @@ class Task(Model):
     type: Literal["multiclass", "binary"] = Field(
         "multiclass", description="every label a class, or some labels against all others"
     )
-    target: Literal["label", "category"] = Field("label", description="what a class is")
+    target: Literal["label", "category", "malicious"] = Field(
+        "label", description="what a class is"
+    )
     positive: tuple[Name, ...] = Field(
         (), description="values that are the positive class (binary)"
+    )
+    unknown: Unknown | None = Field(
+        None, description="when a flow is answered 'unknown'; null: always one of the classes"
     )
 
     @model_validator(mode="after")
@@ -44,10 +51,13 @@ class Experiment(Model):
 
 
 class Experiments(Model):
-    """The run that trains and the run that judges."""
+    """Of each topology, the run that trains and the run that judges."""
 
     train: Experiment = Experiment(seed=1)
     test: Experiment = Experiment(seed=2)
+    seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+        None, description="how long each lasts, all phases scaled; null is as its topology says"
+    )
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
@@ -64,12 +74,31 @@ class Search(Model):
     """How the model is looked for."""
 
     families: Annotated[tuple[str, ...], Field(min_length=1)] = ("random_forest", "xgboost")
+    heuristic: HeuristicName = Field(
+        "random",
+        description="draw at random; halving: a little training for all, more for the best third; "
+        "tpe: learn where good values lie",
+    )
     trials: Annotated[int, Field(ge=1, le=100_000)] = Field(12, description="over all families")
     time_budget_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
         90.0, description="no trial starts after this long, and running ones end"
     )
+    study_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        60.0,
+        description="time after the search to study the winner in, for the report: importance, "
+        "feature groups left out, learning curve, classes left out; 0: none",
+    )
     metric: Metric = Field("f1_macro", description="what validation maximises")
     folds: Annotated[int, Field(ge=2, le=20)] = 3
+    ray_address: str | None = Field(
+        None, description="Ray cluster to search on; null is this machine"
+    )
+    cpus_per_trial: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="may be a fraction; null is one"
+    )
+    gpus_per_trial: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="may be a fraction; null is an even share, for networks only"
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
     @field_validator("families")
@@ -81,9 +110,9 @@ class Search(Model):
 
 def _measure(name: str) -> str:
     overall, _, label = name.partition(":")
-    if name not in METRICS and not (label and overall in PER_CLASS):
+    if name not in (*METRICS, *LIMITS) and not (label and overall in PER_CLASS):
         raise fault(
-            expected=f"{', '.join(METRICS)}, or {', '.join(PER_CLASS)} of a class",
+            expected=f"{', '.join((*METRICS, *LIMITS))}, or {', '.join(PER_CLASS)} of a class",
             got=f"'{name}'",
             remedy="for example f1_macro: 0.9 or 'recall:mining': 0.95",
         )
@@ -96,20 +125,71 @@ class Spec(Model):
     name: Name
     description: str = ""
     task: Task = Task()
-    topology: str = Field(description="a file, relative to the spec, or a name of the library")
+    topology: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="a file, relative to the spec, or a name of the library; or several of them"
+    )
+    unseen: tuple[str, ...] = Field(
+        (), description="topologies that are judged on, with the seed of the test, and never learnt"
+    )
     experiments: Experiments = Experiments()
     rules: str = Field(
         "traffic", description="a rule file, relative to the spec, or the name of one that ships"
     )
     features: FeatureSelection = FeatureSelection()
     search: Search = Search()
-    acceptance: dict[Annotated[str, AfterValidator(_measure)], Share] = Field(
-        {"f1_macro": 0.9}, description="least values on the test run for a champion"
+    acceptance: dict[Annotated[str, AfterValidator(_measure)], Bar] = Field(
+        {"f1_macro": 0.9},
+        description="what a champion needs: least scores on the test run, most that it may cost",
     )
     accept_checks: dict[str, str] = Field(
         default_factory=dict, description="audit checks that may fail, each with the reason why"
     )
+    allow: dict[str, str] = Field(
+        default_factory=dict,
+        description="features that may give a class away (checks D2 and D3), each with the reason "
+        "why: FEATURE, CLASS/FEATURE or CLASS/GROUP",
+    )
     register_as: Name | None = Field(None, description="model name; null is the spec's name")
+
+    @model_validator(mode="after")
+    def _topologies_differ(self) -> Self:
+        named = (*self.topologies, *self.unseen)
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise fault(
+                expected="each topology once, under 'topology' or under 'unseen'",
+                got=f"{', '.join(twice)} more often",
+                remedy="leave one out",
+            )
+        return self
+
+    @property
+    def topologies(self) -> tuple[str, ...]:
+        """Names of the topologies that are trained and tested on."""
+        return (self.topology,) if isinstance(self.topology, str) else self.topology
+
+    @field_validator("acceptance")
+    @classmethod
+    def _in_range(cls, bars: dict[str, float]) -> dict[str, float]:
+        for name, bar in bars.items():
+            if name not in LIMITS and bar > 1:
+                raise fault(
+                    expected=f"a share from 0 to 1 for {name}",
+                    got=f"{bar:g}",
+                    remedy="for example f1_macro: 0.9",
+                )
+            if name in LIMITS and bar == 0:
+                raise fault(
+                    expected=f"more than 0 for {name}",
+                    got="0",
+                    remedy="for example latency_us_per_flow: 200",
+                )
+        return bars
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The part of the acceptance that the search has to keep: what a model may cost."""
+        return {name: bar for name, bar in self.acceptance.items() if name in LIMITS}
 
     @property
     def model_name(self) -> str:

@@ -148,8 +148,15 @@ def _build_metrics(result: BuildResult) -> dict[str, float]:
     return (
         {"validation_score": result.validation_score, "train_flows": float(result.train_flows)}
         | {f"test_{name}": value for name, value in measures(result.test).items()}
+        | _unseen(result)
         | {f"seconds_{stage}": seconds for stage, seconds in result.timings.items()}
     )
+
+
+def _unseen(result: BuildResult) -> dict[str, float]:
+    if result.unseen is None:
+        return {}
+    return {f"unseen_{name}": value for name, value in measures(result.unseen).items()}
 
 
 def _log_dataset(client: MlflowClient, run_id: str, result: BuildResult) -> None:

@@ -25,9 +25,10 @@ SPLITS_FILE: Final = "splits.parquet"
 ACTIVITIES_FILE: Final = "activities.parquet"
 TOPOLOGIES: Final = "topologies"
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "unseen"]
 Grouping = Literal["run", "host", "time", "topology"]
-SPLIT_ORDER: Final[tuple[Split, ...]] = ("train", "validation", "test")
+SPLIT_ORDER: Final[tuple[Split, ...]] = ("train", "validation", "test", "unseen")
+"""``unseen`` is judged beside ``test``: runs of topologies that training has nothing of."""
 
 
 class _Frozen(BaseModel):
@@ -75,7 +76,11 @@ class Splitting(_Frozen):
     shares: dict[Split, float] = Field({}, description="that were asked for; empty: groups named")
     seed: int | None = Field(None, description="of the draw; null: nothing was drawn")
     groups: tuple[SplitGroup, ...] = ()
-    left_out: int = Field(0, description="flows in no split: their activity is on both sides")
+    left_out: int = Field(
+        0,
+        description="flows in no split: they nearly repeat a training flow, or their activity is "
+        "on both sides",
+    )
 
 
 class DatasetSummary(_Frozen):

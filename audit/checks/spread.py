@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from audit.data import AuditData, Floats, Ints
+from audit.data import AuditData, Context, Floats, Ints, is_text
 from audit.distance import FEWEST, jensen_shannon, unit_ranks
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
@@ -15,6 +15,7 @@ VENDI_ROWS: Final = 400  # of a class; the score takes their eigenvalues
 WIDTH: Final = 0.05  # mean distance of ranks at which two flows count as different
 CORRELATED: Final = 0.98
 CORRELATION_ROWS: Final = 5_000
+COUNTED: Final[tuple[Context, ...]] = ("host", "target", "tool", "command")
 
 
 @check(
@@ -25,7 +26,8 @@ CORRELATION_ROWS: Final = 5_000
 )
 def spread_of_classes(data: AuditData, allowed: Threshold) -> Finding:
     """Vendi score (the exponential of the entropy of a similarity matrix's eigenvalues) by class,
-    with distinct hosts and commands, and the Jensen-Shannon distance between runs.
+    with distinct hosts, targets, tools and commands (a tool with its parameters), how long flows
+    last, and the Jensen-Shannon distance between runs.
     """
     sample = data.sample
     ranks = unit_ranks(data)
@@ -35,7 +37,7 @@ def spread_of_classes(data: AuditData, allowed: Threshold) -> Finding:
         scores[name] = vendi_score(ranks[rows[:: max(1, len(rows) // VENDI_ROWS)]])
         evidence.append(f"{name}: Vendi {scores[name]:.1f} of {len(rows)}{_distinct(data, rows)}")
     evidence += _between_runs(data, ranks)
-    return at_least(min(scores.values()), allowed.limit, *evidence)
+    return at_least(min(scores.values()), allowed.limit, *evidence, culprits=scores)
 
 
 def vendi_score(points: Floats) -> float:
@@ -51,10 +53,14 @@ def vendi_score(points: Floats) -> float:
 
 def _distinct(data: AuditData, rows: Ints) -> str:
     said = ""
-    for what in ("host", "tool", "command"):
+    for what in COUNTED:
         if what in data.context:
-            codes, _ = data.codes(what)
-            said += f", {len(np.unique(codes[data.sample.rows[rows]]))} {what}s"
+            codes = data.codes(what)[0][data.sample.rows[rows]]
+            said += f", {len(np.unique(codes[codes >= 0]))} {what}s"
+    if data.has("first_ns", "last_ns") and not is_text(data.column("first_ns").type):
+        lasts_s = (data.values("last_ns") - data.values("first_ns"))[data.sample.rows[rows]] / 1e9
+        low, high = np.quantile(lasts_s, (0.1, 0.9))
+        said += f", lasting {low:.3g} to {high:.3g} s (10th to 90th percentile)"
     return said
 
 
@@ -94,7 +100,7 @@ def impaired_only(data: AuditData, allowed: Threshold) -> Finding:
     if not shares:
         return nothing_to_measure("no class was seen under two impairments")
     said = (f"{name}: {100 * share:.1f} %" for name, share in shares.items())
-    return at_most(max(shares.values()), allowed.limit, *said)
+    return at_most(max(shares.values()), allowed.limit, *said, culprits=shares)
 
 
 def _explained(values: Floats, setting: Ints) -> float:

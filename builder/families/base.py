@@ -68,15 +68,21 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to learn; see the table above."""
+    """What to learn; see the table above.
+
+    ``groups`` int64 [n] names the activity of each row, for a family that holds some rows back to
+    know when to stop: no activity may be on both sides. None: each row is its own.
+    """
 
     task: Task
     values: Ints | Floats
     width: int
+    groups: Ints | None = None
 
     def take(self, rows: Ints) -> Target:
         """These rows, copied."""
-        return Target(self.task, self.values[rows], self.width)
+        groups = None if self.groups is None else self.groups[rows]
+        return Target(self.task, self.values[rows], self.width, groups)
 
 
 class Model(Protocol):
@@ -129,6 +135,48 @@ class Family(Protocol):
     ) -> Model:
         """Train. The same arguments give the same model; a class may have no row at all."""
         ...
+
+
+@runtime_checkable
+class Gradual(Family, Protocol):
+    """A family whose training can end early; a search by halving starts its candidates small.
+
+    An optional part of the contract: a family without it is always trained in full.
+    """
+
+    @property
+    def resource(self) -> str:
+        """What training spends, in the plural: ``epochs``, ``trees``, ``rounds``."""
+        ...
+
+    def fit(
+        self,
+        inputs: Inputs,
+        target: Target,
+        *,
+        params: Mapping[str, Param],
+        seed: int,
+        threads: int,
+        budget: float = 1.0,
+        resume: Model | None = None,
+    ) -> Model:
+        """Train with a share of the full resource, ``budget`` in (0, 1], at least one step.
+
+        ``resume`` is what the same arguments gave for a smaller budget. It may save time but
+        never changes the model: a worker that lost it trains from the start. It may be ignored;
+        it is not to be used afterwards.
+        """
+        ...
+
+
+def wants_gpu(family: Family) -> bool:
+    """Whether a family trains on a GPU where there is one; it says so by ``gpu = True``."""
+    return bool(getattr(family, "gpu", False))
+
+
+def share_of(steps: int, budget: float) -> int:
+    """How many of the full ``steps`` a budget in (0, 1] allows: at least one."""
+    return max(1, round(steps * budget))
 
 
 def class_weights(classes: Ints, width: int) -> npt.NDArray[np.float64]:

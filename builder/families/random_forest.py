@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import Final
 
 from builder.families.base import Inputs, Model, Target, Task, Use
-from builder.families.trees import contract_graph
-from builder.preprocess import Floats
+from builder.families.trees import grow
 from builder.result import Param
 from builder.space import Choice, IntRange, Space
-
-if TYPE_CHECKING:
-    from sklearn.ensemble import RandomForestClassifier
 
 SPACE: Final[Space] = {
     "n_estimators": Choice((50, 100, 150)),
@@ -27,34 +20,6 @@ SPACE: Final[Space] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ForestModel:
-    """A fitted forest."""
-
-    forest: RandomForestClassifier
-    width: int
-
-    def predict(self, inputs: Inputs) -> Floats:
-        """Share of the trees for each class: float32 [n, width]."""
-        shares = np.zeros((len(inputs), self.width), dtype=np.float32)
-        shares[:, self.forest.classes_] = self.forest.predict_proba(inputs.table())
-        return shares
-
-    def export(self) -> bytes:
-        """Serialise as an ONNX graph."""
-        from skl2onnx import convert_sklearn
-        from skl2onnx.common.data_types import FloatTensorType
-
-        columns = self.forest.n_features_in_
-        converted = convert_sklearn(
-            self.forest,
-            initial_types=[("features", FloatTensorType([None, columns]))],
-            options={id(self.forest): {"zipmap": False}},
-            target_opset={"": 18, "ai.onnx.ml": 3},
-        )
-        return contract_graph(converted, classes=self.forest.classes_, width=self.width)
-
-
 class RandomForest:
     """Trees on bootstrap samples, each split among a random share of the features."""
 
@@ -62,6 +27,7 @@ class RandomForest:
     task: Final[Task] = "classify"
     uses: Final[frozenset[Use]] = frozenset({"features"})
     space: Final[Space] = SPACE
+    resource: Final = "trees"
 
     def fit(
         self,
@@ -71,15 +37,14 @@ class RandomForest:
         params: Mapping[str, Param],
         seed: int,
         threads: int,
+        budget: float = 1.0,
+        resume: Model | None = None,
     ) -> Model:
-        """Grow the forest."""
+        """Grow the forest, or the trees that a smaller one lacks."""
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(**params, random_state=seed, n_jobs=threads)
-        forest.fit(inputs.table(), target.values)
-        # With several threads the order of the sum over trees, so its last bit, would vary.
-        forest.set_params(n_jobs=1)
-        return ForestModel(forest, target.width)
+        return grow(forest, inputs, target, budget=budget, resume=resume)
 
 
 FAMILY: Final = RandomForest()

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from builder.families.base import Inputs, Ints, Model, Target, Task, Use, class_weights
+from builder.families.base import (
+    Inputs,
+    Ints,
+    Model,
+    Target,
+    Task,
+    Use,
+    class_weights,
+    share_of,
+)
 from builder.families.trees import contract_graph
 from builder.preprocess import Floats
 from builder.result import Param
@@ -78,6 +87,7 @@ class XGBoost:
     task: Final[Task] = "classify"
     uses: Final[frozenset[Use]] = frozenset({"features"})
     space: Final[Space] = SPACE
+    resource: Final = "rounds"
 
     def fit(
         self,
@@ -87,12 +97,15 @@ class XGBoost:
         params: Mapping[str, Param],
         seed: int,
         threads: int,
+        budget: float = 1.0,
+        resume: Model | None = None,
     ) -> Model:
-        """Boost for the given number of rounds."""
+        """Boost for the given number of rounds, or for those that a smaller model lacks."""
         import xgboost
 
         settings = dict(params)
-        rounds, balanced = settings.pop("rounds"), settings.pop("class_weight") == "balanced"
+        rounds = int(settings.pop("rounds") or 1)
+        balanced = settings.pop("class_weight") == "balanced"
         classes: Ints = target.values.astype(np.int64)
         weights = class_weights(classes, target.width) if balanced else None
         rows = xgboost.DMatrix(inputs.table(), classes, weight=weights, nthread=threads)
@@ -102,7 +115,13 @@ class XGBoost:
         if target.width > 2:
             goal = {"objective": "multi:softprob", "num_class": target.width}
         common = {"tree_method": "hist", "seed": seed, "nthread": threads, "verbosity": 0}
-        booster = xgboost.train(settings | goal | common, rows, num_boost_round=rounds)
+        # Draws that depend on the round only, so that going on is the same as starting again.
+        common["seed_per_iteration"] = True
+        booster = xgboost.Booster(settings | goal | common, [rows])
+        if isinstance(resume, BoostedModel):
+            booster = resume.booster
+        for step in range(booster.num_boosted_rounds(), share_of(rounds, budget)):
+            booster.update(rows, step)
         return BoostedModel(booster, target.width, prior)
 
 

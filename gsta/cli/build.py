@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 import builder
+from audit.patch import read_patch
 from gsta.cli.common import format_option, next_step, print_records, reporter
 from gsta.cli.lab import as_run_options, backend_option, run_options
-from gsta.order import load_spec
-from gsta.pipeline import Outcome
+from gsta.derive import derive
+from gsta.generate import Labs
+from gsta.order import Order, load_spec
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
 from sta_registry import Store
@@ -21,36 +23,64 @@ from topologies.errors import GateError
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
-@click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@click.option(
+    "--ray-address", help="Ray cluster to search on; default is the spec's, else this machine."
+)
+@click.option("--fresh", is_flag=True, help="Do every stage, also those that are unchanged.")
 @click.option("--no-pcap", is_flag=True, help="Meter while the labs run; keep no packets.")
+@click.option(
+    "--patch",
+    type=click.Path(path_type=Path),
+    help="Change spec and topologies first, as this file says (gsta audit --suggest).",
+)
+@click.option(
+    "--until-clean",
+    "again",
+    type=click.IntRange(1, 20),
+    default=0,
+    metavar="N",
+    help="If the audit blocks, change what it proposes and generate anew, up to N times.",
+)
 @run_options
 @backend_option
 @format_option
 def build(
     spec: Path,
     *,
+    patch: Path | None,
+    again: int,
     backend: str,
     serial: bool,
     ray_address: str | None,
     no_pcap: bool,
+    fresh: bool,
     output_format: str,
     **chosen: Any,
 ) -> None:
     """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
     order = load_spec(spec)
+    changes = None if patch is None else read_patch(patch)
     workspace = Workspace.default()
+    labs = Labs(
+        backend,
+        as_run_options(**chosen),
+        keep_packets=not no_pcap,
+        builds=None if fresh else workspace.builds,
+    )
     progress = reporter()
+    folder = workspace.new_build(order.spec.model.name)
+    if changes is not None:
+        order = derive(order, changes.model.changes, folder, patch=changes.source)
     outcome = run_pipeline(
         order,
-        folder=workspace.new_build(order.spec.model.name),
+        folder=folder,
         store=Store.open(workspace.home),
-        backend=backend,
-        options=as_run_options(**chosen),
-        keep_packets=not no_pcap,
-        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        labs=labs,
+        again=again,
+        runner=builder.SerialRunner() if serial else _ray(order, ray_address),
         reporter=progress,
     )
-    _print(outcome, output_format)
+    print_result(outcome.result, output_format)
     registered = outcome.registered
     progress.say(f"results in {outcome.folder}")
     if not registered.champion:
@@ -62,8 +92,19 @@ def build(
     next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
 
 
-def _print(outcome: Outcome, output_format: str) -> None:
-    test = outcome.result.test
+def _ray(order: Order, address: str | None) -> builder.RayRunner:
+    """The command line's cluster, else the spec's, else one on this machine."""
+    asked = order.spec.model.search
+    return builder.RayRunner(
+        address=address or asked.ray_address,
+        cpus_per_trial=asked.cpus_per_trial,
+        gpus_per_trial=asked.gpus_per_trial,
+    )
+
+
+def print_result(result: builder.BuildResult, output_format: str) -> None:
+    """The scores of each class on stdout, what was found on stderr."""
+    test = result.test
     print_records(
         [
             {
@@ -78,13 +119,18 @@ def _print(outcome: Outcome, output_format: str) -> None:
         output_format,
         columns=("class", "precision", "recall", "f1", "flows"),
     )
-    winner = outcome.result.winner
+    winner = result.winner
     reporter().say(
-        f"{winner.family} (trial {winner.number} of {len(outcome.result.trials)}): macro-F1 "
+        f"{winner.family} (trial {winner.number} of {len(result.trials)}): macro-F1 "
         f"{test.f1_macro:.3f}, accuracy {test.accuracy:.3f} on the {test.flows} flows of the test "
-        f"run; {outcome.result.validation_score:.3f} in validation "
-        f"({outcome.result.validation})"
+        f"run; {result.validation_score:.3f} in validation "
+        f"({result.validation})"
     )
+    if (unseen := result.unseen) is not None:
+        reporter().say(
+            f"macro-F1 {unseen.f1_macro:.3f} on {unseen.flows} flows of topologies that training "
+            f"saw nothing of"
+        )
     reporter().say(_confusion(test.labels, test.confusion))
 
 

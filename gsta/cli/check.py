@@ -33,7 +33,11 @@ def check(file: Path, *, resolved: bool) -> None:
         order = load_spec(file)
         spec = order.spec.model
         document = spec.model_dump(mode="json") | {"register_as": spec.model_name}
-        done = f"{file}: a sound spec; its topology '{spec.topology}' has {_size(order.topology)}"
+        topologies = zip(
+            (*spec.topologies, *spec.unseen), (*order.topologies, *order.unseen), strict=True
+        )
+        has = "; ".join(f"its topology '{name}' has {_size(one)}" for name, one in topologies)
+        done = f"{file}: a sound spec; {has}"
     if resolved:
         click.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
     else:

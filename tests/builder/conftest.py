@@ -38,6 +38,8 @@ class Spec:
 
     train_rows: int = 400
     test_rows: int = 200
+    unseen_rows: int = 0
+    unseen_class: str = ""  # what all unseen flows of the first class are called instead
     flows_per_activity: int = 5
     classes: tuple[str, ...] = CLASSES
     separation: float = 1.5
@@ -113,6 +115,7 @@ def write_dataset(folder: Path, spec: Spec) -> Path:
     for run, split, rows in (
         ("aaaa", "train", spec.train_rows),
         ("bbbb", "test", spec.test_rows),
+        *([("cccc", "unseen", spec.unseen_rows)] if spec.unseen_rows else []),
     ):
         poison = split == "test" and spec.poison_test
         values, sequences = _flows(spec, rows, rng, poison=poison)
@@ -123,6 +126,8 @@ def write_dataset(folder: Path, spec: Spec) -> Path:
         names = [spec.classes[k] for k in values["truth"]]
         if spec.shuffle_labels:
             names = rng.permutation(names).tolist()
+        if split == "unseen" and spec.unseen_class:
+            names = [spec.unseen_class if n == spec.classes[0] else n for n in names]
         if split == "train":
             names[: spec.unlabelled] = ["unlabelled"] * spec.unlabelled
             names[spec.unlabelled : spec.unlabelled + spec.ambiguous] = [

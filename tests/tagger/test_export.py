@@ -82,7 +82,7 @@ def test_arff_is_read_as_it_was_meant(folder, tmp_path):
     assert read["relation"] == "two runs"
     kinds = dict(read["attributes"])
     assert kinds["mean_ms"] == "NUMERIC"
-    assert kinds["split"] == ["train", "validation", "test"]
+    assert kinds["split"] == ["train", "validation", "test", "unseen"]
     assert "unlabelled" in kinds["label"]
     rows = [dict(zip(kinds, row, strict=True)) for row in read["data"]]
     assert [row["mean_ms"] for row in rows[:4]] == [0.1, None, None, None]
