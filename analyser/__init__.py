@@ -1,5 +1,6 @@
 """A packaged STA at work. It needs onnxruntime and numpy, and nothing that trained the model."""
 
+from analyser.foreign import analyse_tables
 from analyser.forensic import (
     UNCERTAIN,
     Verdicts,
@@ -24,6 +25,7 @@ __all__ = [
     "OutputFormat",
     "Verdicts",
     "analyse",
+    "analyse_tables",
     "classify",
     "render_summary",
     "render_verdicts",

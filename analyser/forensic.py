@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from builder.novelty import UNKNOWN
 from flowmeter import MeterConfig, meter
 from sta_registry.manifest import StaManifest
-from sta_registry.sta import Sta
+from sta_registry.sta import Prediction, Sta
 from topologies.errors import InputError, Problem
+
+Floats = npt.NDArray[np.float64]
 
 UNCERTAIN: Final = "uncertain"
 DECIMALS: Final = 6  # of a probability
@@ -113,28 +117,44 @@ def analyse(
     _check_threshold(threshold)
     metered = meter(captures, config=config)
     table = classify(metered.table, sta, threshold=threshold, all_probabilities=all_probabilities)
-    alerts = 0
-    if sta.manifest.task == "binary":
-        positive = pa.scalar(sta.manifest.classes[1])
-        alerts = int(pc.sum(pc.equal(table["class"], positive)).as_py() or 0)
-    return Verdicts(table, metered.packets, metered.rejects, alerts)
+    return Verdicts(table, metered.packets, metered.rejects, count_alerts(table, sta))
+
+
+def count_alerts(verdicts: pa.Table, sta: Sta) -> int:
+    """Verdicts of a binary STA's positive class; 0 for a multi-class STA."""
+    if sta.manifest.task != "binary":
+        return 0
+    positive = pa.scalar(sta.manifest.classes[1])
+    return int(pc.sum(pc.equal(verdicts["class"], positive)).as_py() or 0)
+
+
+def answers(
+    prediction: Prediction, sta: Sta, *, threshold: float
+) -> tuple[npt.NDArray[np.object_], Floats, Floats]:
+    """Class of each row, its probability, and those of all classes, rounded.
+
+    A flow that the STA finds unlike anything it was trained on is ``unknown``, one whose class is
+    less likely than ``threshold`` is ``uncertain``; the probability stays that of the class.
+    """
+    _check_threshold(threshold)
+    probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
+    best: Floats = probabilities.max(axis=1, initial=0.0)
+    chosen = np.array(sta.manifest.classes, dtype=object)[prediction.indices]
+    chosen[best < threshold] = UNCERTAIN
+    chosen[prediction.unknown] = UNKNOWN
+    return chosen, best, probabilities
 
 
 def classify(
     flows: pa.Table, sta: Sta, *, threshold: float = 0.0, all_probabilities: bool = False
 ) -> pa.Table:
     """Verdicts on a flow table, one row per flow, by time; no flows give no rows."""
-    _check_threshold(threshold)
-    prediction = sta.predict(flows)
-    probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
-    best = probabilities.max(axis=1, initial=0.0)
-    labels = np.array([*sta.manifest.classes, UNCERTAIN], dtype=object)
-    answers = np.where(best >= threshold, prediction.indices, len(labels) - 1)
+    labels, best, probabilities = answers(sta.predict(flows), sta, threshold=threshold)
     columns = {
         **{name: flows[name] for name, _ in _KEPT},
         "packets": _both_ways(flows, "packets"),
         "ip_bytes": _both_ways(flows, "ip_bytes"),
-        "class": pa.array(labels[answers], pa.string()),
+        "class": pa.array(labels, pa.string()),
         "probability": pa.array(best),
     }
     if all_probabilities:
@@ -146,15 +166,15 @@ def classify(
 
 
 def summarise(verdicts: pa.Table) -> pa.Table:
-    """Flows, packets, IP bytes and mean probability of each class; most flows first."""
+    """Flows, packets and IP bytes where known, and mean probability of each class; most first."""
+    sizes = [name for name in ("packets", "ip_bytes") if name in verdicts.column_names]
     grouped = verdicts.group_by("class").aggregate(
-        [("flow_id", "count"), ("packets", "sum"), ("ip_bytes", "sum"), ("probability", "mean")]
+        [("class", "count"), *((name, "sum") for name in sizes), ("probability", "mean")]
     )
     names = {
         "class": "class",
-        "flow_id_count": "flows",
-        "packets_sum": "packets",
-        "ip_bytes_sum": "ip_bytes",
+        "class_count": "flows",
+        **{f"{name}_sum": name for name in sizes},
         "probability_mean": "mean_probability",
     }
     summary = grouped.select(list(names)).rename_columns(list(names.values()))

@@ -26,6 +26,8 @@ _HEADER: Final = (
     *("Start (UTC)", "From", "To", "Protocol", "Class", "Probability"),
     *("Packets", "IP bytes", "Seconds"),
 )
+_SIZES: Final = {"packets": "Packets", "ip_bytes": "IP bytes"}
+_FOREIGN: Final = ("File", "Row", "Class", "Probability")
 
 Row = dict[str, Any]
 
@@ -73,19 +75,23 @@ def render_summary(summary: pa.Table, *, width: int = WIDTH) -> str:
         (
             row["class"],
             f"{row['flows']:,}",
-            f"{row['packets']:,}",
-            f"{row['ip_bytes']:,}",
+            *(f"{row[name]:,}" for name in _SIZES if name in row),
             f"{row['mean_probability']:.3f}",
         )
         for row in summary.to_pylist()
     ]
-    header = ("Class", "Flows", "Packets", "IP bytes", "Mean probability")
+    sizes = [title for name, title in _SIZES.items() if name in summary.column_names]
+    header = ("Class", "Flows", *sizes, "Mean probability")
     return _grid(header, rows, width, texts=1, least=2)
 
 
 def _text_table(table: pa.Table, limit: int | None, width: int) -> str:
     shown = table if limit is None else table.slice(0, limit)
-    text = _grid(_HEADER, [_cells(row) for row in shown.to_pylist()], width, texts=5, least=6)
+    rows = shown.to_pylist()
+    if "src_ip" in table.column_names:
+        text = _grid(_HEADER, [_cells(row) for row in rows], width, texts=5, least=6)
+    else:
+        text = _grid(_FOREIGN, [_foreign_cells(row) for row in rows], width, texts=1, least=4)
     more = table.num_rows - shown.num_rows
     return text + (f"… {more:,} more\n" if more else "")
 
@@ -102,6 +108,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row['ip_bytes']:,}",
         f"{(row['last_ns'] - row['first_ns']) / 1e9:.3f}",
     )
+
+
+def _foreign_cells(row: Row) -> tuple[str, ...]:
+    return (row["file"], f"{row['row']}", row["class"], f"{row['probability']:.3f}")
 
 
 def _time(since_1970_ns: int) -> str:

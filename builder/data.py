@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +19,19 @@ from builder.config import BuildConfig
 from builder.families.base import Inputs, Ints, Use
 from builder.preprocess import Floats
 from builder.release import require_release
-from builder.result import FeatureField
+from builder.result import FeatureField, TableFormat
+from builder.units import Strings, coarser_units, named_groups
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file
 
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
 NEGATIVE: Final = "other"
+SOURCE: Final = "src_ip"
+BENIGN: Final = "benign"
+MALICIOUS: Final = "malicious"
 UNSEEN: Final = "unseen"
 NEW_CLASS: Final = "a class that only an unseen topology has"
-
-Strings = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Part:
     groups: Ints  # one number per activity; a flow of no activity is a group of its own
     flow_ids: Strings
     runs: tuple[str, ...]
+    # What activities belong to: numbers of the run and of the host that started it.
+    units: dict[str, Ints] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -59,6 +63,14 @@ class Data:
     skipped: dict[str, int]
     path: str
     sha256: str
+    notes: tuple[str, ...] = ()  # what a reader of the scores has to know
+    activities: tuple[str, ...] = ()  # names of the groups; empty for a flow of no activity
+    table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Positions of the features that are category numbers."""
+        return tuple(place for place, field in enumerate(self.features) if field.categories)
 
     @property
     def offers(self) -> frozenset[Use]:
@@ -74,6 +86,7 @@ class _Rows:
     features: Floats
     sequences: Floats | None
     flow_ids: Strings
+    sources: Strings  # address of who began the flow; never seen by a model
 
 
 def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = False) -> Data:
@@ -102,23 +115,38 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
-    labels = _lookup(path / "labels.parquet", rows.flow_ids, ("label", "category", "activity_id"))
+    columns_of_labels = sorted({"label", config.target, "activity_id"})
+    labels = _lookup(path / "labels.parquet", rows.flow_ids, columns_of_labels)
+    if config.target == "malicious":
+        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     reason = _reasons(labels["label"], splits["split"])
     away = splits["split"] == UNSEEN
-    names, classes = _classes(labels[config.target], (reason == "") & ~away, config, file=str(path))
+    values, known = labels[config.target], (reason == "") & ~away
+    names, classes = class_numbers(values, known, config, file=str(path))
     reason[(reason == "") & (classes < 0)] = NEW_CLASS
     usable, skipped = reason == "", _counts(reason)
-    groups = _groups(labels["activity_id"], splits["run_id"])
+    groups, activities = named_groups(
+        f"{run}/{activity}" if activity is not None else None
+        for run, activity in zip(splits["run_id"], labels["activity_id"], strict=True)
+    )
 
     def part_of(split: str) -> Part:
         chosen = np.flatnonzero(usable & (splits["split"] == split))
         inputs = Inputs(rows.features if columns.features else None, rows.sequences).take(chosen)
-        runs = tuple(sorted(set(splits["run_id"][chosen])))
-        return Part(inputs, classes[chosen], groups[chosen], rows.flow_ids[chosen], runs)
+        runs = splits["run_id"][chosen]
+        own = groups[chosen]
+        return Part(
+            inputs,
+            classes[chosen],
+            own,
+            rows.flow_ids[chosen],
+            tuple(sorted(set(runs))),
+            coarser_units(runs, rows.sources[chosen], own) if len(chosen) else {},
+        )
 
     train, test, unseen = part_of("train"), part_of("test"), part_of(UNSEEN)
-    _require_rows(train, test, names, file=str(path))
+    require_rows(train, test, names, file=str(path))
     return Data(
         train=train,
         test=test,
@@ -129,6 +157,7 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         skipped=skipped,
         path=str(path),
         sha256=sha256_file(path / "dataset.json"),
+        activities=activities,
     )
 
 
@@ -140,7 +169,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
             Problem(str(part), name, "the columns of every run", "none", "meter the runs again")
             for name in absent
         )
-    table = file.read(columns=["flow_id", *columns.names])
+    known = [n for n in (SOURCE,) if n in file.schema_arrow.names]
+    table = file.read(columns=["flow_id", *known, *columns.names])
     features = np.empty((table.num_rows, len(columns.features)), dtype=np.float32)
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, so missing
         for position, field in enumerate(columns.features):
@@ -148,7 +178,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
     sequences = None
     if columns.sequences:
         sequences = np.stack([_steps(table[name]) for name in columns.sequences], axis=-1)
-    return _Rows(features, sequences, table["flow_id"].to_numpy())
+    sources = table[SOURCE] if known else pa.chunked_array([[""] * table.num_rows])
+    return _Rows(features, sequences, table["flow_id"].to_numpy(), sources.to_numpy())
 
 
 def _steps(column: pa.ChunkedArray) -> Floats:
@@ -166,10 +197,11 @@ def _concatenate(parts: Iterator[_Rows]) -> _Rows:
         np.concatenate([part.features for part in every]),
         np.concatenate(sequences) if sequences else None,
         np.concatenate([part.flow_ids for part in every]),
+        np.concatenate([part.sources for part in every]),
     )
 
 
-def _lookup(file: Path, flow_ids: Strings, names: tuple[str, ...]) -> dict[str, Strings]:
+def _lookup(file: Path, flow_ids: Strings, names: Sequence[str]) -> dict[str, Strings]:
     """Columns of a table, one value per flow id; None where the table has no such flow."""
     table = pq.ParquetFile(file).read(columns=["flow_id", *names])
     if pc.count_distinct(table["flow_id"]).as_py() != table.num_rows:
@@ -197,7 +229,7 @@ def _counts(reason: Strings) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _classes(
+def class_numbers(
     values: Strings, usable: npt.NDArray[np.bool_], config: BuildConfig, *, file: str
 ) -> tuple[tuple[str, ...], Ints]:
     """Names of the classes of usable flows, and the number of each flow's class; -1 is another."""
@@ -215,21 +247,18 @@ def _classes(
     return tuple(found), np.array([number.get(value, -1) for value in values], dtype=np.int64)
 
 
-def _groups(activities: Strings, runs: Strings) -> Ints:
-    names = [
-        f"{run}/{activity}" if activity is not None else f"/{row}"
-        for row, (run, activity) in enumerate(zip(runs, activities, strict=True))
-    ]
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
-
-
-def _require_rows(train: Part, test: Part, labels: tuple[str, ...], *, file: str) -> None:
+def require_rows(
+    train: Part, test: Part, labels: tuple[str, ...], *, file: str, least_test: int = 1
+) -> None:
+    """Raise InputError where a class has too few flows, or there is nothing to judge on."""
     problems = []
+    if not len(test):
+        problems.append(Problem(file, "test", "flows to judge on", "none", "split otherwise"))
     if len(labels) < 2:
         problems.append(
             Problem(file, "labels", "two classes or more", f"{len(labels)}", "label more kinds")
         )
-    for part, name, least in ((train, "train", MIN_TRAIN_ROWS), (test, "test", 1)):
+    for part, name, least in ((train, "train", MIN_TRAIN_ROWS), (test, "test", least_test)):
         counts = np.bincount(part.classes, minlength=len(labels))
         problems += [
             Problem(

@@ -85,6 +85,7 @@ class Trainer:
     families: Mapping[str, Family]
     missing: Missing
     threads: int
+    categorical: tuple[int, ...] = ()  # positions of features that are category numbers
 
     def fit(self, candidate: Candidate, raw: Inputs, target: Target) -> Fitted:
         """Learn preprocessing, then the model."""
@@ -92,7 +93,7 @@ class Trainer:
         table = raw.only(family.uses).features
         steps = Preprocessing((), (), ())
         if table is not None:
-            steps = fit_preprocessing(table, missing=self.missing)
+            steps = fit_preprocessing(table, missing=self.missing, categorical=self.categorical)
         model = family.fit(
             _prepare(raw, family, steps),
             target,

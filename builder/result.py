@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from builder.calibration import UNCALIBRATED, Calibration
+from builder.novelty import Novelty
 from builder.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from builder.evaluation.records import Findings
 
 __all__ = [
     "BuildResult",
@@ -15,6 +20,7 @@ __all__ = [
     "Param",
     "Preprocessing",
     "Quantiles",
+    "TableFormat",
     "Trial",
 ]
 
@@ -29,6 +35,18 @@ class FeatureField:
     dtype: str  # of the flow table, for example uint32
     unit: str
     group: str
+    categories: tuple[str, ...] = ()  # of text: each stands for its place, any other for NaN
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """How the files of a foreign flow table are written: what reading one more needs."""
+
+    header: tuple[str, ...]  # names of the columns where the first line is none
+    delimiter: str
+    encoding: str
+    missing: tuple[str, ...]  # texts of an unknown value
+    suffixes: dict[str, float]  # what a letter after a number multiplies it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,9 @@ class BuildResult:
 
     ``onnx`` takes ``features`` float32 [n, preprocessing.width], as ``preprocessing.apply`` makes
     them of the raw features, and/or ``sequences`` float32 [n, sequence_length, channels], raw;
-    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``.
+    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``;
+    ``calibration`` then makes them what the STA answers, and ``novelty`` says which answers are
+    ``unknown``.
     """
 
     task: Literal["multiclass", "binary"]
@@ -98,7 +118,7 @@ class BuildResult:
     sequence_channels: tuple[str, ...]
     preprocessing: Preprocessing
     quantiles: Quantiles
-    trials: tuple[Trial, ...]  # by number
+    trials: tuple[Trial, ...]  # by number, the baselines last
     winner: Trial
     validation_score: float
     validation: str  # how validation was done, for example '3 folds, grouped by activity'
@@ -116,8 +136,12 @@ class BuildResult:
     versions: dict[str, str]
     timings: dict[str, float]  # seconds per stage
     notes: tuple[str, ...]  # what a reader of the scores has to know
+    table: TableFormat | None = None  # of a foreign flow table; None: our own
     unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
     unseen_runs: tuple[str, ...] = ()
+    calibration: Calibration = UNCALIBRATED
+    novelty: Novelty | None = None
+    findings: Findings | None = None  # None: of a result made by hand
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""

@@ -2,7 +2,7 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train if they are several)
+    runs/<build>-train, runs/<build>-test   launcher (of several, <build>-<topology>-train)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit (attempt-1/, … with --until-clean)
     build.json                              what came of it: scores, times, model version
@@ -18,7 +18,7 @@ from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
 from gsta.reporting import Reporter
-from launcher.run import Progress
+from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -65,7 +65,7 @@ def build(
             dataset,
             order.build_config(threads=threads),
             runner=runner,
-            progress=_search_progress(progress),
+            progress=search_progress(progress),
         )
     with reporter.stage("register"):
         registered = Registry(store).register(
@@ -99,14 +99,6 @@ def _released(
             "accept_checks"
         )
     return order, made.dataset
-
-
-def _search_progress(progress: Progress) -> builder.Listener:
-    def listen(step: builder.Progress) -> None:
-        best = "" if step.best is None else f", best {step.best:.3f}"
-        progress(f"{step.stage}{best}", step.done, step.total)
-
-    return listen
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:

@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 
 _REMEDY = "meter the capture with the flow meter version that the STA was built with"
 
+_REMEDY_TABLE = "give a table with the columns of the one that the STA learnt from"
+
 
 def check_columns(schema: pa.Schema, manifest: StaManifest, *, source: str) -> None:
     """Check that a flow table has what the model reads: names, types and, where noted, units.
@@ -26,8 +28,9 @@ def check_columns(schema: pa.Schema, manifest: StaManifest, *, source: str) -> N
     InputError
         Lists every column of ``source`` that is missing or is not what the model learnt from.
     """
+    remedy = _REMEDY if manifest.table is None else _REMEDY_TABLE
     problems = [
-        Problem(source, name, expected, got, _REMEDY)
+        Problem(source, name, expected, got, remedy)
         for name, expected, got in (
             *_feature_faults(schema, manifest.features),
             *_sequence_faults(schema, manifest.sequence),
@@ -38,11 +41,17 @@ def check_columns(schema: pa.Schema, manifest: StaManifest, *, source: str) -> N
 
 
 def feature_matrix(table: pa.Table, features: Sequence[FeatureField]) -> Floats:
-    """The feature columns as float32 [n, f], in the order of ``features``; null becomes NaN."""
+    """The feature columns as float32 [n, f], in the order of ``features``.
+
+    Null becomes NaN, and text the number of its category, NaN for one that training never saw.
+    """
     matrix = np.empty((table.num_rows, len(features)), dtype=np.float32)
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, as in training
         for position, feature in enumerate(features):
-            matrix[:, position] = table.column(feature.name).to_numpy()
+            column = table.column(feature.name)
+            if feature.categories:
+                column = pc.index_in(column, pa.array(feature.categories, pa.string()))
+            matrix[:, position] = column.to_numpy()
     return matrix
 
 

@@ -7,8 +7,11 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from builder.calibration import UNCALIBRATED, Calibration
+from builder.evaluation.records import FamilyScore, Interval, OpenSet, Speed
+from builder.novelty import UNKNOWN, Novelty
 from builder.preprocess import Preprocessing
-from builder.result import Evaluation, FeatureField, Param, Quantiles
+from builder.result import Evaluation, FeatureField, Param, Quantiles, TableFormat
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.records import damaged_record
 
@@ -52,7 +55,19 @@ class Quality(_Part):
     validation: str
     validation_score: float
     test: Evaluation
-    unseen: Evaluation | None = None
+    intervals: dict[str, Interval] = Field(
+        default_factory=dict, description="95 %, of figures on the test run, by name"
+    )
+    ece: float | None = Field(None, description="calibration error on the test run")
+    unseen: Evaluation | None = Field(
+        None, description="on flows of a topology that training never saw"
+    )
+    unseen_intervals: dict[str, Interval] = Field(default_factory=dict)
+    families: tuple[FamilyScore, ...] = Field(
+        (), description="the best of each family, on the test run"
+    )
+    speed: Speed | None = None
+    open_set: OpenSet | None = None
 
 
 class Provenance(_Part):
@@ -87,8 +102,13 @@ class StaManifest(_Part):
     positive: tuple[str, ...]
     features: tuple[FeatureField, ...]
     sequence: PacketSequence | None
+    table: TableFormat | None = Field(
+        None, description="how files of a foreign flow table are written; null: our flow table"
+    )
     preprocessing: Preprocessing
     quantiles: Quantiles
+    calibration: Calibration = UNCALIBRATED
+    novelty: Novelty | None = Field(None, description="when the answer is 'unknown'; null: never")
     quality: Quality
     model: ModelFile
     provenance: Provenance
@@ -108,7 +128,17 @@ class StaManifest(_Part):
             "preprocessing indicators point at features": all(
                 0 <= position < len(names) for position in steps.indicators
             ),
+            "preprocessing knows the categories of each feature of text": (
+                {one.position for one in steps.one_hot}
+                == {place for place, feature in enumerate(self.features) if feature.categories}
+            ),
             "quantiles have one entry per feature": len(self.quantiles.values) == len(names),
+            "calibration has one curve per class": self.calibration.fits(len(self.classes)),
+            "novelty has the sizes of the model and no class its name": self.novelty is None
+            or (
+                self.novelty.fits(features=len(names), classes=len(self.classes))
+                and UNKNOWN not in self.classes
+            ),
         }
         broken = [rule for rule, holds in faults.items() if not holds]
         if broken:

@@ -41,6 +41,8 @@ def signature(manifest: StaManifest) -> ModelSignature:
 
 
 def _widest(kind: pa.DataType) -> str:
+    if pa.types.is_string(kind):
+        return "string"
     if pa.types.is_boolean(kind):
         return "boolean"
     return "long" if pa.types.is_integer(kind) else "double"

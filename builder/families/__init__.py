@@ -6,11 +6,14 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
+from typing import Final
 
 from builder.families.base import Family, Inputs, Model, Target
 
-__all__ = ["Family", "Inputs", "Model", "Target", "families"]
+__all__ = ["BASELINES", "Family", "Inputs", "Model", "Target", "families"]
 
+# Searched by nobody: always run, to be compared with.
+BASELINES: Final = ("majority", "one_rule")
 _NOT_FAMILIES = {"base", "trees"}
 
 

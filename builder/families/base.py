@@ -68,15 +68,21 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to learn; see the table above."""
+    """What to learn; see the table above.
+
+    ``groups`` int64 [n] names the activity of each row, for a family that holds some rows back to
+    know when to stop: no activity may be on both sides. None: each row is its own.
+    """
 
     task: Task
     values: Ints | Floats
     width: int
+    groups: Ints | None = None
 
     def take(self, rows: Ints) -> Target:
         """These rows, copied."""
-        return Target(self.task, self.values[rows], self.width)
+        groups = None if self.groups is None else self.groups[rows]
+        return Target(self.task, self.values[rows], self.width, groups)
 
 
 class Model(Protocol):

@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": "gsta.cli.data:audit",
     "dataset": "gsta.cli.dataset:dataset",
     "build": "gsta.cli.build:build",
+    "train": "gsta.cli.train:train",
     "models": "gsta.cli.models:models",
     "analyse": "gsta.cli.analyse:analyse",
 }

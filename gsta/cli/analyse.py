@@ -47,19 +47,23 @@ def analyse(
     all_probabilities: bool,
     fail_on_alert: bool,
 ) -> None:
-    """Tell the class of every flow in CAPTURES, which are of one point in the network."""
+    """Tell the class of every flow in CAPTURES, which are of one point in the network.
+
+    An analyser that was trained on somebody else's flow table takes such tables instead.
+    """
     sta = load_sta(Registry(Store.open(Workspace.default().home)).resolve(model))
+    look = analyser.analyse if sta.manifest.table is None else analyser.analyse_tables
     with reporter().stage("analyse"):
-        verdicts = analyser.analyse(
-            captures, sta, threshold=threshold, all_probabilities=all_probabilities
-        )
+        verdicts = look(captures, sta, threshold=threshold, all_probabilities=all_probabilities)
     width = max(shutil.get_terminal_size((analyser.WIDTH, 0)).columns, 80)
     destination = out or sys.stdout.buffer
     analyser.write_verdicts(verdicts.table, form, destination, limit=limit, width=width)
     reporter().say(analyser.render_summary(analyser.summarise(verdicts.table), width=width))
     rejected = sum(verdicts.rejects.values())
+    source = "" if sta.manifest.table is None else f"{verdicts.flows} rows"
     reporter().say(
-        f"{verdicts.flows} flows from {verdicts.packets} packets, {rejected} of them in no flow"
+        source
+        or f"{verdicts.flows} flows from {verdicts.packets} packets, {rejected} of them in no flow"
         + (f" ({_reasons(verdicts.rejects)})" if rejected else "")
     )
     if fail_on_alert and verdicts.alerts:

@@ -14,7 +14,6 @@ from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.derive import derive
 from gsta.generate import Labs
 from gsta.order import load_spec
-from gsta.pipeline import Outcome
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
 from sta_registry import Store
@@ -72,7 +71,7 @@ def build(
         runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
         reporter=progress,
     )
-    _print(outcome, output_format)
+    print_result(outcome.result, output_format)
     registered = outcome.registered
     progress.say(f"results in {outcome.folder}")
     if not registered.champion:
@@ -84,8 +83,9 @@ def build(
     next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
 
 
-def _print(outcome: Outcome, output_format: str) -> None:
-    test = outcome.result.test
+def print_result(result: builder.BuildResult, output_format: str) -> None:
+    """The scores of each class on stdout, what was found on stderr."""
+    test = result.test
     print_records(
         [
             {
@@ -100,14 +100,14 @@ def _print(outcome: Outcome, output_format: str) -> None:
         output_format,
         columns=("class", "precision", "recall", "f1", "flows"),
     )
-    winner = outcome.result.winner
+    winner = result.winner
     reporter().say(
-        f"{winner.family} (trial {winner.number} of {len(outcome.result.trials)}): macro-F1 "
+        f"{winner.family} (trial {winner.number} of {len(result.trials)}): macro-F1 "
         f"{test.f1_macro:.3f}, accuracy {test.accuracy:.3f} on the {test.flows} flows of the test "
-        f"run; {outcome.result.validation_score:.3f} in validation "
-        f"({outcome.result.validation})"
+        f"run; {result.validation_score:.3f} in validation "
+        f"({result.validation})"
     )
-    if (unseen := outcome.result.unseen) is not None:
+    if (unseen := result.unseen) is not None:
         reporter().say(
             f"macro-F1 {unseen.f1_macro:.3f} on {unseen.flows} flows of topologies that training "
             f"saw nothing of"

@@ -14,7 +14,7 @@ import pytest
 
 import builder
 from builder import BuildConfig, FeatureSelection, Preprocessing, SerialRunner, build
-from builder.families import Inputs, families
+from builder.families import BASELINES, Inputs, families
 from builder.serving import OnnxModel
 from topologies.errors import GateError, GstaError
 
@@ -25,7 +25,7 @@ def plain(result):
     return [replace(trial, seconds=0.0) for trial in result.trials]
 
 
-@pytest.mark.parametrize("family", sorted(families()))
+@pytest.mark.parametrize("family", sorted(set(families()) - set(BASELINES)))
 def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, family):
     folder = write()
     config = QUICK.model_copy(update={"families": (family,), "trials": 2})
@@ -36,7 +36,7 @@ def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, fam
     table = pq.ParquetFile(folder / "flows/run_id=bbbb/part-0.parquet").read()
     raw = np.stack([table[field.name].to_numpy() for field in result.features], axis=1)
     seen = Inputs(features=steps.apply(raw.astype(np.float32)))
-    answer = OnnxModel(result.onnx).predict(seen).argmax(axis=1)
+    answer = result.calibration.apply(OnnxModel(result.onnx).predict(seen)).argmax(axis=1)
     truth = table["src_port"].to_numpy() - 1000
     assert (answer == truth).mean() == pytest.approx(result.test.accuracy)
     assert result.test.f1_macro > 0.8
@@ -59,9 +59,9 @@ def test_the_result_says_where_it_comes_from(write):
     assert result.notes == ()
     assert BuildConfig(**result.config) == QUICK
     assert {"numpy", "python", "xgboost-cpu"} <= set(result.versions)
-    assert list(result.timings) == ["read", "search", "refit", "judge"]
+    assert list(result.timings) == ["read", "search", "refit", "judge", "study"]
     assert result.quantiles.missing[-1] == pytest.approx(0.1, abs=0.05)
-    assert [step.stage for step in heard] == ["read", *["search"] * 4, "refit", "judge"]
+    assert [step.stage for step in heard] == ["read", *["search"] * 4, "refit", "judge", "study"]
     assert "onnx" not in json.loads(json.dumps(result.to_json(), allow_nan=False))
 
 
@@ -73,6 +73,20 @@ def test_the_same_seed_gives_the_same_model_and_another_one_does_not(write):
     assert first.test == same.test
     other = build(folder, QUICK.model_copy(update={"seed": 4}), runner=SerialRunner())
     assert plain(other) != plain(first)
+
+
+def test_baselines_are_run_beside_the_search_and_never_win(write):
+    result = build(write(separation=0.0), QUICK, runner=SerialRunner())
+    shown = result.trials[QUICK.trials :]
+    assert [(trial.number, trial.family) for trial in shown] == [(4, "majority"), (5, "one_rule")]
+    assert all(trial.status == "ok" for trial in shown)
+    assert result.winner in result.trials[: QUICK.trials]
+
+
+def test_a_baseline_as_good_as_the_winner_is_said(write):
+    # Two values of one feature tell the classes apart: nothing does better than one rule.
+    result = build(write(classes=("bulk", "web"), separation=9.0), QUICK, runner=SerialRunner())
+    assert result.notes == ("the baseline one_rule does as well in validation: 1.0000",)
 
 
 def test_the_search_never_sees_the_test_run(write):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from builder.drift import quantiles
-from builder.preprocess import Preprocessing, fit_preprocessing
+from builder.preprocess import OneHot, Preprocessing, fit_preprocessing
 
 TRAIN = np.array([[1, np.nan, 5], [3, np.nan, np.inf], [8, np.nan, 7]], dtype=np.float32)
 NEW = np.array([[100, 4, np.nan], [-5, np.nan, 6]], dtype=np.float32)
@@ -66,3 +66,17 @@ def test_quantiles_leave_missing_values_out_and_fit_json():
     assert len(found.values[2]) == len(found.probabilities)
     json.dumps(found.values, allow_nan=False)
     assert quantiles(None).values == ()
+
+
+def test_categories_are_learnt_in_the_fold_and_the_others_share_a_column():
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation([0] * 10 + [2] * 5 + [3] * 4).astype(np.float32)
+    numbers[numbers == 3] = [3, 3, 3, np.nan]
+    rows = np.column_stack([numbers, np.arange(19)]).astype(np.float32)
+    steps = fit_preprocessing(rows, missing="median+indicator", categorical=[0])
+    assert steps.one_hot == (OneHot(0, kept=(0, 2)),)
+    assert steps.indicators == ()
+    assert Preprocessing.from_json(json.loads(json.dumps(steps.to_json()))) == steps
+    seen = steps.apply(np.array([[2, 5], [3, 5], [9, 5], [np.nan, 5]], dtype=np.float32))
+    assert seen.shape == (4, steps.width)
+    assert seen.tolist() == [[5, 0, 1, 0], [5, 0, 0, 1], [5, 0, 0, 1], [5, 0, 0, 1]]

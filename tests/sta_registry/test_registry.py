@@ -189,7 +189,7 @@ def test_export_copies_a_whole_sta(registry: Registry, result: BuildResult, tmp_
 
 def test_every_trial_is_a_nested_run(registry: Registry, result: BuildResult) -> None:
     trials = (
-        *result.trials,
+        *result.trials[:2],
         Trial(2, "xgboost", {"max_depth": 3}, (0.5,), None, 1.5, "failed", "it broke"),
         Trial(3, "xgboost", {"max_depth": 4}, (), None, 0.0, "skipped"),
     )

@@ -1,0 +1,173 @@
+"""``gsta train``: an analyser from a dataset, or from flows that somebody else labelled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gsta.cli.common import format_option, next_step, reporter
+from gsta.workspace import Workspace
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--dataset", type=FILE, help="A dataset folder, as the last stage of a build.")
+@click.option(
+    "--flows",
+    type=FILE,
+    multiple=True,
+    help="Instead: a CSV or Parquet file with labelled flows; may be repeated.",
+)
+@click.option("--test-flows", type=FILE, multiple=True, help="Those to judge on.")
+@click.option("--label-column", help="Column of --flows with the labels.")
+@click.option("--mapping", help="What the columns of --flows are: a file, or one that ships.")
+@click.option("--split-column", help="Column that says train or test.")
+@click.option("--time-column", help="The last 30 % of the flows by it are the test.")
+@click.option(
+    "--group-column",
+    help="Flows with one value stay together, in validation and in a split by nothing else.",
+)
+@click.option(
+    "--random-split",
+    type=click.FloatRange(0, 0.9, min_open=True),
+    metavar="SHARE",
+    help="Judge on rows drawn at random; such scores flatter.",
+)
+@click.option("--positive", multiple=True, metavar="LABEL", help="Tell these from all others.")
+@click.option(
+    "--benign", multiple=True, metavar="LABEL", help="Tell all others, as malicious, from these."
+)
+@click.option(
+    "--detect", is_flag=True, help="Tell malicious from benign flows, as the mapping knows them."
+)
+@click.option("--config", type=FILE, help="A YAML file with what follows, and more.")
+@click.option("--families", help="Kinds of model to try, with commas between.")
+@click.option("--trials", type=click.IntRange(1), help="Sets of hyperparameters to try.")
+@click.option("--time-budget", type=click.FloatRange(0, min_open=True), help="Of the search, in s.")
+@click.option("--metric", help="What validation maximises.")
+@click.option("--seed", type=click.IntRange(0), help="Of every draw.")
+@click.option("--accept-unreleased", is_flag=True, help="Learn from a dataset that failed audit.")
+@click.option("--register-as", metavar="NAME", help="Register the analyser under this name.")
+@click.option("--out", type=FILE, help="Write the analyser to this folder.")
+@click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
+@click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@format_option
+def train(
+    *,
+    register_as: str | None,
+    out: Path | None,
+    serial: bool,
+    ray_address: str | None,
+    accept_unreleased: bool,
+    output_format: str,
+    **asked: Any,
+) -> None:
+    """Train an analyser without the lab, on a --dataset or on labelled --flows.
+
+    Flows are split by --test-flows, or a column for it, time or groups; at random only with
+    --random-split. --mapping knows: cic-ids2017, cidds-001, nsl-kdd, unsw-nb15, unsw-nb15-full.
+    """
+    import builder
+    from gsta.cli.build import print_result
+    from gsta.training import train as run_training
+    from sta_registry import Store
+
+    if not register_as and out is None:
+        raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
+    source = _source(asked)
+    store = Store.open(Workspace.default().home) if register_as else None
+    trained = run_training(
+        source,
+        _config(asked),
+        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        reporter=reporter(),
+        store=store,
+        register_as=register_as,
+        out=out,
+        accept_unreleased=accept_unreleased,
+    )
+    print_result(trained.result, output_format)
+    for note in trained.result.notes:
+        reporter().say(note)
+    model = str(out)
+    if trained.registered:
+        model = f"{trained.registered.name}@champion"
+        reporter().say(f"{trained.registered.name}/{trained.registered.version} is the champion")
+    what = "CAPTURE.pcap" if trained.result.table is None else "FLOWS.csv"
+    next_step(f"gsta analyse --model {model} {what}")
+
+
+def _source(asked: dict[str, Any]) -> Any:
+    """The dataset's folder, or the flow tables."""
+    from builder.foreign import FlowTables
+    from builder.splits import Split
+
+    dataset, flows = asked["dataset"], asked["flows"]
+    if (dataset is None) == (not flows):
+        raise click.UsageError("give a --dataset, or --flows FILE")
+    ways = ("test_flows", "split_column", "time_column", "random_split")
+    given = [name for name in ways if asked[name]]
+    about_tables = (*given, *(n for n in ("label_column", "mapping", "group_column") if asked[n]))
+    if dataset is not None and about_tables:
+        raise click.UsageError("a dataset says itself what its columns are; leave that to --flows")
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"one way to split is enough: {names}")
+    if dataset is not None:
+        return dataset
+    return FlowTables(
+        flows=flows,
+        test_flows=asked["test_flows"],
+        label_column=asked["label_column"],
+        mapping=asked["mapping"],
+        benign=asked["benign"],
+        split=Split(
+            column=asked["split_column"],
+            time_column=asked["time_column"],
+            random_share=asked["random_split"],
+            group_column=asked["group_column"],
+        ),
+    )
+
+
+def _config(asked: dict[str, Any]) -> Any:
+    """The configuration file with what the options say otherwise."""
+    from builder import BuildConfig
+    from topologies.document import read_source, validate
+
+    path = asked["config"]
+    config = BuildConfig() if path is None else validate(read_source(path), BuildConfig).model
+    detect = asked["detect"] or bool(asked["benign"])
+    if detect and asked["positive"]:
+        raise click.UsageError("--positive names what to find; --benign and --detect find the rest")
+    said: dict[str, Any] = {
+        name: asked[option]
+        for name, option in (
+            ("trials", "trials"),
+            ("time_budget_s", "time_budget"),
+            ("metric", "metric"),
+            ("seed", "seed"),
+        )
+        if asked[option] is not None
+    }
+    if asked["families"]:
+        said["families"] = [name.strip() for name in asked["families"].split(",")]
+    if asked["positive"]:
+        said |= {"task": "binary", "positive": list(asked["positive"])}
+    if detect:
+        said |= {"task": "binary", "target": "malicious", "positive": ["malicious"]}
+    return _checked({**config.model_dump(mode="json"), **said})
+
+
+def _checked(values: dict[str, Any]) -> Any:
+    """A configuration, or the faults of the options in words."""
+    import json
+
+    from builder import BuildConfig
+    from topologies.document import parse_yaml, validate
+
+    # JSON is YAML: faults of options are told as those of a file.
+    return validate(parse_yaml(json.dumps(values), file="gsta train"), BuildConfig).model
