@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from keras import ops
-
 from builder.deep import layers
 from builder.deep.family import NeuralFamily, Params, Shape
 from builder.deep.model import NeuralModel
