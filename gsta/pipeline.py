@@ -5,6 +5,7 @@ Every stage reads the files of those before it and writes its own below one buil
     runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit (attempt-1/, … with --until-clean)
+    report.html                             how good it is, and why
     build.json                              what came of it: scores, times, model version
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import builder
+from builder.report import REPORT_FILE, render_report
 from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
@@ -21,7 +23,7 @@ from gsta.reporting import Reporter
 from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
-from topologies.files import sha256_file, write_json
+from topologies.files import sha256_file, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def build(
             runner=runner,
             progress=search_progress(progress),
         )
+    write_text(folder / REPORT_FILE, render_report(result, name=order.spec.model.model_name))
     with reporter.stage("register"):
         registered = Registry(store).register(
             result,
