@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from builder.evaluation.records import Findings
 from builder.metrics import LIMITS
-from builder.report import REPORT_FILE, render_report
 from builder.result import BuildResult, Trial
 from sta_registry.acceptance import measures
 from sta_registry.manifest import CARD_FILE, MANIFEST_FILE, StaManifest, read_manifest
@@ -60,8 +59,7 @@ def log_build(store: Store, result: BuildResult, folder: Path, *, clock: Clock) 
         _log_values(client, run_id, _build_params(result), _build_metrics(result), clock)
         _log_dataset(client, run_id, result)
         client.log_text(run_id, _json(result.to_json()), "build.json")
-        if result.findings is not None:
-            client.log_text(run_id, render_report(result, name=manifest.name), REPORT_FILE)
+        _log_report(client, run_id, result, manifest.name)
         for file in (CARD_FILE, MANIFEST_FILE):
             client.log_artifact(run_id, str(folder / file))
         for trial in result.trials:
@@ -179,6 +177,13 @@ def _unseen(result: BuildResult) -> dict[str, float]:
     if result.unseen is None:
         return {}
     return {f"unseen_{name}": value for name, value in measures(result.unseen).items()}
+
+
+def _log_report(client: MlflowClient, run_id: str, result: BuildResult, name: str) -> None:
+    from builder.report import REPORT_FILE, render_report
+
+    if result.findings is not None:
+        client.log_text(run_id, render_report(result, name=name), REPORT_FILE)
 
 
 def _log_dataset(client: MlflowClient, run_id: str, result: BuildResult) -> None:
