@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from audit.data import AuditData, Columns
 from audit.origins import origins
 from audit.table import TableColumns
-from tagger import DatasetSummary, load_summary, verify
+from tagger import DatasetSummary, load_summary, read_activities, read_facts, verify
 from topologies.errors import InputError, Problem
 
 KEPT_CELLS: Final = 20_000_000  # of a table that is read once; a larger one, column by column
@@ -76,6 +76,8 @@ def load_dataset(dataset_dir: Path) -> AuditData:
             splits=splits,
         ),
         lineage=summary,
+        facts=read_facts(dataset_dir, [run.run_id for run in summary.runs]),
+        activities=read_activities(dataset_dir),
         vocabulary=frozenset(summary.vocabulary),
         benign=frozenset(name for name, one in summary.vocabulary.items() if not one.malicious),
         folder=dataset_dir,

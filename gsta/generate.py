@@ -79,6 +79,6 @@ def _dataset(
         )
     reporter.say(labels.summary())
     with reporter.stage("audit"):
-        report = audit.audit_dataset(dataset, accept=spec.accept_checks)
+        report = audit.audit_dataset(dataset, accept=spec.accept_checks, allow=spec.allow)
     reporter.say(report.summary())
     return Generated(dataset, report)

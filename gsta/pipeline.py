@@ -2,7 +2,7 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
+    runs/<build>-train, runs/<build>-test   launcher (of several, <build>-<topology>-train)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit (attempt-1/, … with --until-clean)
     report.html                             how good it is, and why

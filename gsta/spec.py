@@ -129,6 +129,11 @@ class Spec(Model):
     accept_checks: dict[str, str] = Field(
         default_factory=dict, description="audit checks that may fail, each with the reason why"
     )
+    allow: dict[str, str] = Field(
+        default_factory=dict,
+        description="features that may give a class away (checks D2 and D3), each with the reason "
+        "why: FEATURE, CLASS/FEATURE or CLASS/GROUP",
+    )
     register_as: Name | None = Field(None, description="model name; null is the spec's name")
 
     @model_validator(mode="after")

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from audit.data import AuditData, Bools
-from audit.hashing import Hashes
 from audit.result import Finding, Threshold, check, nothing_to_measure
 from audit.scores import random_f1
+from tagger.twins import Hashes
 
 END_POINTS: Final = (
     "network", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "first_ns", "last_ns"

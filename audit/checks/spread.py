@@ -8,16 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.data import AuditData, Context, Floats, Ints, is_text
-from audit.learn import Ranks
+from audit.distance import FEWEST, jensen_shannon, unit_ranks
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
 VENDI_ROWS: Final = 400  # of a class; the score takes their eigenvalues
 WIDTH: Final = 0.05  # mean distance of ranks at which two flows count as different
-BINS: Final = 10
 CORRELATED: Final = 0.98
 CORRELATION_ROWS: Final = 5_000
 COUNTED: Final[tuple[Context, ...]] = ("host", "target", "tool", "command")
-FEWEST: Final = 20  # flows of a class in a run, to compare their histograms
 
 
 @check(
@@ -32,7 +30,7 @@ def spread_of_classes(data: AuditData, allowed: Threshold) -> Finding:
     last, and the Jensen-Shannon distance between runs.
     """
     sample = data.sample
-    ranks = _unit_ranks(data)
+    ranks = unit_ranks(data)
     scores, evidence = {}, []
     for code, name in enumerate(sample.labels):
         rows = np.flatnonzero(sample.classes == code)
@@ -53,13 +51,6 @@ def vendi_score(points: Floats) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _unit_ranks(data: AuditData) -> Floats:
-    """The sample's features as ranks from 0 to 1; 0 is unknown."""
-    values = data.sample.values
-    ranks = Ranks.fit(values)(values).astype(np.float64) + 1
-    return np.asarray(ranks / np.maximum(ranks.max(axis=0), 1), dtype=np.float64)
-
-
 def _distinct(data: AuditData, rows: Ints) -> str:
     said = ""
     for what in COUNTED:
@@ -77,8 +68,6 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
     """Of each class the mean Jensen-Shannon distance of features between its two largest runs."""
     if "run" not in data.context:
         return []
-    from scipy.spatial.distance import jensenshannon
-
     sample = data.sample
     run = data.codes("run")[0][sample.rows]
     said = []
@@ -88,11 +77,8 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
         if sizes[other] < FEWEST:
             continue
         sides = [ranks[(sample.classes == code) & (run == side)] for side in (one, other)]
-        distances = [
-            jensenshannon(*(np.histogram(side[:, k], BINS, (0, 1))[0] + 1e-9 for side in sides), 2)
-            for k in range(ranks.shape[1])
-        ]
-        said.append(f"{name}: Jensen-Shannon distance between runs {np.mean(distances):.3f}")
+        distance = jensen_shannon(*sides)
+        said.append(f"{name}: Jensen-Shannon distance between runs {distance:.3f}")
     return said
 
 
@@ -104,7 +90,7 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
 )
 def impaired_only(data: AuditData, allowed: Threshold) -> Finding:
     """Between-settings variance over all variance of each feature's ranks, mean over classes."""
-    sample, ranks = data.sample, _unit_ranks(data)
+    sample, ranks = data.sample, unit_ranks(data)
     setting = data.codes("impairment")[0][sample.rows]
     shares = {}
     for code, name in enumerate(sample.labels):
@@ -140,7 +126,7 @@ def correlated(data: AuditData, allowed: Threshold) -> Finding:
     """
     from scipy.sparse.csgraph import connected_components
 
-    ranks = _unit_ranks(data)
+    ranks = unit_ranks(data)
     ranks = ranks[:: max(1, len(ranks) // CORRELATION_ROWS)]
     varying = np.flatnonzero(ranks.std(axis=0) > 0)
     if len(varying) < 2:

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from hashlib import _Hash
 
 
 class RowDigest:
@@ -33,7 +32,7 @@ class RowDigest:
 
     def __init__(self) -> None:
         self.count = 0
-        self._hashes: dict[str, list[_Hash]] = {}
+        self._hashes: dict[str, list[blake2b]] = {}
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take some more rows."""

@@ -1,0 +1,176 @@
+"""A forest of the classes it was shown, guarded by a density of what is normal.
+
+For detectors that must also find what nobody showed them. Class 0 is what is normal: a mixture of
+Gaussians says how usual a flow is among its rows, and the forest's answer is blended with that. The
+point of decision is the false-alarm rate on normal rows that neither of them saw, so it does not
+depend on how common, or of which kinds, the attacks of the training rows were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from builder.density import Density, Doubles, Nodes, density_nodes, learn_density
+from builder.families.base import Inputs, Model, Target, Task, Use
+from builder.families.trees import TreesModel
+from builder.preprocess import Floats
+from builder.result import Param
+from builder.space import Choice, IntRange, Space
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+HELD_OUT: Final = 0.2  # of the normal rows, to place the decision
+LEAST_HELD_OUT: Final = 10
+CERTAIN: Final = 1e-4  # no point of decision is nearer to 0 or 1
+
+SPACE: Final[Space] = {
+    "splits": Choice(("best", "random")),
+    "n_estimators": Choice((100, 150)),
+    "max_depth": IntRange(8, 24),
+    "min_samples_leaf": IntRange(1, 8, log=True),
+    "max_features": Choice(("sqrt", "log2", 0.3)),
+    "components": Choice((8, 16, 32, 64)),
+    "least_variance": Choice((0.01, 0.03, 0.1)),
+    "guard": Choice((0.25, 0.5, 0.75)),
+    "false_alarms": Choice((0.005, 0.01, 0.02, 0.05)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedModel:
+    """A fitted forest and its guard; without a guard where normal rows are too few."""
+
+    forest: TreesModel
+    density: Density | None
+    guard: float
+    decision: float  # the blended probability of not being normal at which the answer turns
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Probabilities: float32 [n, width]."""
+        shares = self.forest.predict(inputs)
+        if self.density is None:
+            return shares
+        return decided(blended(shares, self.density.unusual(inputs.table()), self.guard), self)
+
+    def export(self) -> bytes:
+        """Serialise as an ONNX graph."""
+        from onnx import load_from_string
+
+        graph = self.forest.export()
+        if self.density is None:
+            return graph
+        return guarded_graph(load_from_string(graph), self, self.density)
+
+
+def blended(shares: Floats, unusual: Doubles, guard: float) -> Doubles:
+    """Mix a forest's answer [n, width] with how unusual each row [n] is: [n, width].
+
+    What is unusual is of the class, other than 0, that the forest finds likeliest.
+    """
+    known = shares.astype(np.float64)
+    strange = known[:, 1:] + CERTAIN
+    strange /= strange.sum(axis=1, keepdims=True)
+    novel = np.column_stack([1 - unusual, unusual[:, None] * strange])
+    return np.asarray((1 - guard) * known + guard * novel, dtype=np.float64)
+
+
+def decided(mixed: Doubles, model: GuardedModel) -> Floats:
+    """Shift the odds so that one half is the point of decision: float32 [n, width]."""
+    weights = np.full(mixed.shape[1], 1 - model.decision)
+    weights[0] = model.decision
+    shifted = mixed * weights
+    answer: Floats = (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return answer
+
+
+def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) -> bytes:
+    """The forest's graph with the guard beside it and the decision behind."""
+    from onnx import TensorProto, checker
+
+    for made in model.graph.node:
+        made.output[:] = ["shares" if name == "probabilities" else name for name in made.output]
+    add = Nodes(model.graph)
+    one, last = add.value("one", 1.0), add.value("last", [1], np.int64)
+    unusual = density_nodes(add, density, one, last)
+    known = add.node("Cast", "shares", to=TensorProto.DOUBLE)
+    width = guarded.forest.width
+    first = add.node("Slice", known, last, add.value("end", [width], np.int64), last)
+    strange = add.node("Add", first, add.value("certain", CERTAIN))
+    strange = add.node("Div", strange, add.node("ReduceSum", strange, last, keepdims=1))
+    calm, strange = add.node("Sub", one, unusual), add.node("Mul", unusual, strange)
+    novel = add.node("Concat", calm, strange, axis=1)
+    mixed = add.node(
+        "Add",
+        add.node("Mul", known, add.value("forest", 1 - guarded.guard)),
+        add.node("Mul", novel, add.value("share", guarded.guard)),
+    )
+    odds = [guarded.decision, *[1 - guarded.decision] * (width - 1)]
+    shifted = add.node("Mul", mixed, add.value("odds", odds))
+    final = add.node("Div", shifted, add.node("ReduceSum", shifted, last, keepdims=1))
+    add.node("Cast", final, output="probabilities", to=TensorProto.FLOAT)
+    checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+class GuardedForest:
+    """A forest beside a Gaussian mixture of class 0, decided by a false-alarm rate."""
+
+    name: Final = "guarded_forest"
+    task: Final[Task] = "classify"
+    uses: Final[frozenset[Use]] = frozenset({"features"})
+    space: Final[Space] = SPACE
+
+    def fit(
+        self,
+        inputs: Inputs,
+        target: Target,
+        *,
+        params: Mapping[str, Param],
+        seed: int,
+        threads: int,
+    ) -> Model:
+        """Hold normal rows out, fit both on the others, and decide on those."""
+        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+        rows, classes = inputs.table(), target.values
+        names = ("n_estimators", "max_depth", "min_samples_leaf", "max_features")
+        settings = {name: params[name] for name in names}
+        kind = RandomForestClassifier if params["splits"] == "best" else ExtraTreesClassifier
+        forest = kind(**settings, random_state=seed, n_jobs=threads)
+        normal = np.random.default_rng(seed).permutation(np.flatnonzero(classes == 0))
+        held = normal[: int(HELD_OUT * len(normal))]
+        lonely = len(normal) == len(classes)
+        if len(held) < LEAST_HELD_OUT or lonely:
+            held = normal[:0]
+        kept = np.setdiff1d(np.arange(len(classes)), held)
+        forest.fit(rows[kept], classes[kept])
+        forest.set_params(n_jobs=1)
+        trees = TreesModel(forest, target.width)
+        if not len(held):
+            return GuardedModel(trees, None, 0.0, 0.5)
+        density = learn_density(
+            rows[np.setdiff1d(normal, held)],
+            components=int(params["components"] or 1),
+            least_variance=float(params["least_variance"] or 0),
+            seed=seed,
+        )
+        return _decide(trees, density, rows[held], params)
+
+
+def _decide(
+    trees: TreesModel, density: Density, held: Floats, params: Mapping[str, Param]
+) -> Model:
+    """Place the guard's scale and the decision by normal rows that neither part saw."""
+    placed = density.placed(held)
+    guard = float(params["guard"] or 0)
+    mixed = blended(trees.predict(Inputs(held)), placed.unusual(held), guard)
+    alarm = np.quantile(1 - mixed[:, 0], 1 - float(params["false_alarms"] or 0))
+    return GuardedModel(trees, placed, guard, float(np.clip(alarm, CERTAIN, 1 - CERTAIN)))
+
+
+FAMILY: Final = GuardedForest()
