@@ -33,7 +33,8 @@ def test_the_card_says_what_has_to_be_known(sta_folder: Path, result: BuildResul
     assert card == render_card(read_manifest(sta_folder))
     headings = [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")]
     assert headings == [
-        "Quality", "Confusion matrix", "Every family", "Data", "Inputs", "Limits", "How to use", "Made with",
+        "Quality", "Confusion matrix", "Every family", "Data", "Inputs", "Limits", "How to use",
+        "Made with",
     ]  # fmt: skip
     for score in result.test.classes:
         row = f"| `{score.label}` | {score.precision:.4f} | {score.recall:.4f} | {score.f1:.4f} |"
