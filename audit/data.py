@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,12 @@ import pyarrow as pa
 from audit.hashing import Hashed, hash_rows
 from audit.sample import Sample, draw
 from audit.scores import split_f1
-from tagger import AMBIGUOUS, UNLABELLED, DatasetSummary
+from flowmeter.selftest import differences
+from tagger import AMBIGUOUS, UNLABELLED, CaptureFacts, DatasetSummary, RunFacts
+
+if TYPE_CHECKING:
+    from audit.card.facts import Facts
+    from audit.suspects import Suspect
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -23,11 +28,9 @@ Ints = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
 Context = Literal[
-    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
+    "run", "host", "target", "topology", "tool", "command", "activity", "impairment", "oracle",
+    "reason",
 ]  # fmt: skip
-CONTEXTS: Final[tuple[Context, ...]] = (
-    "run", "host", "topology", "tool", "command", "impairment", "oracle", "reason"
-)  # fmt: skip
 
 
 class Columns(Protocol):
@@ -44,8 +47,9 @@ class AuditData:
     ``label`` is as it is written, also where it says that there is none; ``train`` and ``test``
     mark the rows that a model learns from and is judged on: those with a single label.
     ``context`` says of each row where it is from, as far as that is known. ``lineage`` is how a
-    dataset of ours was made; a foreign table has none. ``means`` finds a foreign column by our
-    name for it.
+    dataset of ours was made, ``facts`` is what was kept of its runs and ``activities`` what they
+    did; a foreign table has none of these. ``selftest`` says what is wrong with the flow meter
+    here. ``means`` finds a foreign column by our name for it.
     """
 
     name: str
@@ -55,6 +59,9 @@ class AuditData:
     columns: Columns
     context: Mapping[Context, pa.ChunkedArray]
     lineage: DatasetSummary | None = None
+    facts: tuple[RunFacts, ...] = ()
+    activities: pa.Table | None = None
+    selftest: Callable[[], Mapping[str, str]] = differences
     vocabulary: frozenset[str] | None = None
     benign: frozenset[str] | None = None
     means: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +73,13 @@ class AuditData:
         if self.lineage is None:
             raise AssertionError("a check that needs the lineage has to say so")
         return self.lineage
+
+    def captures(self) -> Iterator[tuple[str, CaptureFacts]]:
+        """Every capture point whose packets were looked at, by a name that tells its run."""
+        for run in self.facts:
+            for capture in run.captures:
+                if not capture.note:
+                    yield f"{run.run_id}, {capture.network}", capture
 
     @cached_property
     def labelled(self) -> Bools:
@@ -142,6 +156,20 @@ class AuditData:
     def sample(self) -> Sample:
         """A bounded, stratified sample of the labelled rows, for checks that train models."""
         return draw(self)
+
+    @cached_property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """The usual suspects, for check D3 and the card."""
+        from audit.suspects import usual_suspects  # which is about this
+
+        return usual_suspects(self)
+
+    @cached_property
+    def card_facts(self) -> Facts:
+        """What the card shows of the flows."""
+        from audit.card.facts import gather  # which is about this
+
+        return gather(self)
 
     @cached_property
     def hashed(self) -> Hashed:

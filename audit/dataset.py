@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.data import AuditData, Columns, Context
+from audit.data import AuditData, Columns
+from audit.origins import origins
 from audit.table import TableColumns
-from tagger import DatasetSummary, load_summary, verify
+from tagger import DatasetSummary, load_summary, read_activities, read_facts, verify
 from topologies.errors import InputError, Problem
 
 KEPT_CELLS: Final = 20_000_000  # of a table that is read once; a larger one, column by column
@@ -66,48 +67,21 @@ def load_dataset(dataset_dir: Path) -> AuditData:
         label=np.asarray(labels["label"].to_numpy(zero_copy_only=False), dtype=object),
         split=np.asarray(splits["split"].to_numpy(zero_copy_only=False), dtype=object),
         columns=parts,
-        context=_context(fields, parts, labels, splits, summary),
+        context=origins(
+            dataset_dir,
+            summary,
+            parts,
+            names=(field.name for field in fields),
+            labels=labels,
+            splits=splits,
+        ),
         lineage=summary,
+        facts=read_facts(dataset_dir, [run.run_id for run in summary.runs]),
+        activities=read_activities(dataset_dir),
         vocabulary=frozenset(summary.vocabulary),
         benign=frozenset(name for name, one in summary.vocabulary.items() if not one.malicious),
         folder=dataset_dir,
     )
-
-
-def _context(
-    fields: tuple[pa.Field, ...],
-    parts: Columns,
-    labels: pa.Table,
-    splits: pa.Table,
-    summary: DatasetSummary,
-) -> dict[Context, pa.ChunkedArray]:
-    """Where each row is from; an activity is one command of the launcher."""
-    context: dict[Context, pa.ChunkedArray] = {
-        "run": splits["run_id"],
-        "oracle": labels["oracle"],
-        "reason": labels["reason"],
-        "topology": _by_run(splits, {run.run_id: run.topology for run in summary.runs}),
-    }
-    if any(field.name == "src_ip" for field in fields):
-        context["host"] = parts.column("src_ip")
-    if "activity_id" in labels.column_names and labels["activity_id"].null_count < len(labels):
-        context["command"] = pa.chunked_array(
-            [
-                [
-                    None if one is None else f"{run}/{one}"
-                    for run, one in zip(
-                        splits["run_id"].to_pylist(), labels["activity_id"].to_pylist(), strict=True
-                    )
-                ]
-            ],
-            type=pa.string(),
-        )
-    return context
-
-
-def _by_run(splits: pa.Table, value: dict[str, str]) -> pa.ChunkedArray:
-    said = [value.get(run) for run in splits["run_id"].to_pylist()]
-    return pa.chunked_array([said], type=pa.string())
 
 
 def _files(folder: Path, summary: DatasetSummary) -> tuple[Path, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
+from audit.attacks import attacks
+
 if TYPE_CHECKING:
     from audit.data import AuditData
 
 Need = Literal[
     "lineage", "flows", "features", "labelled", "splits", "classes", "runs", "hosts", "commands",
-    "impairments", "malicious",
+    "impairments", "malicious", "facts", "packets", "attacks",
 ]  # fmt: skip
 
 _NEEDS: Final[Mapping[Need, tuple[Callable[[AuditData], bool], str]]] = {
@@ -39,6 +41,18 @@ _NEEDS: Final[Mapping[Need, tuple[Callable[[AuditData], bool], str]]] = {
     "malicious": (
         lambda d: bool(d.benign) and bool((d.malicious(d.label[d.labelled])).any()),  # type: ignore[union-attr]
         "the table does not say which labels are benign, or has no malicious ones",
+    ),
+    "facts": (
+        lambda d: bool(d.facts),
+        "not judged: nothing was kept of the runs; write the dataset again from their directories",
+    ),
+    "packets": (
+        lambda d: next(d.captures(), None) is not None,
+        "not judged: no packets were at hand when the dataset was written (its facts say why)",
+    ),
+    "attacks": (
+        lambda d: d.activities is not None and bool(attacks(d.activities).num_rows),
+        "the table does not record what the runs did, or they did no attacks",
     ),
 }
 

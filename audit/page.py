@@ -14,6 +14,7 @@ from audit.checks import all_checks
 from audit.mapping import Column, Mapping, load_mapping, shipped
 from audit.needs import wording
 from audit.result import THRESHOLDS, Check, Threshold, load_thresholds
+from audit.suggest import ADVICE, WITHOUT
 
 PAGE: Final = Path("docs/audit.md")
 SEVERITIES: Final = {"B": "blocks", "W": "warns", "I": "informs"}
@@ -41,6 +42,10 @@ Checks that train models do so on a sample of at most 16,000 flows, of each clas
 share, drawn with a fixed seed; an audit of the same files says the same. The full model is a
 forest of 60 extremely randomised trees on ranks, which are learnt from the training rows. A class
 with fewer than 8 flows to train on is left out, and named.
+
+A failed check says in `audit.json` which `changes` of topology and spec would help, or why none
+does (`no_change`); `gsta audit DATASET --suggest` puts them together as a patch. [The closed
+loop](closed-loop.md) says what is done with it.
 
 ## Somebody else's flows
 
@@ -139,6 +144,10 @@ def _check(check: Check, threshold: Threshold) -> Iterator[str]:
     if check.needs:
         yield f"- Does not apply where: {'; '.join(wording(need) for need in check.needs)}."
     yield f"- Remedy: {check.remedy}."
+    if check.id in ADVICE:
+        yield f"- Proposes: {' '.join((inspect.getdoc(ADVICE[check.id]) or '').split())}"
+    else:
+        yield f"- Proposes no change: {WITHOUT[check.id]}."
     if threshold.why:
         yield f"- Why so mild: {threshold.why}"
     yield ""

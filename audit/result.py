@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from audit.changes import Change
 from audit.data import AuditData
 from audit.needs import Need, missing
 from topologies.document import read_source, validate
 from topologies.errors import InputError
 from topologies.schema import Model
 
+EMPTY: Final[Mapping[str, float]] = MappingProxyType({})
 THRESHOLDS: Final = Path(__file__).parent / "thresholds.yaml"
 
 Severity: TypeAlias = Literal["B", "W", "I"]
@@ -43,11 +46,15 @@ class Thresholds(Model):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check measured; ``value`` is None where there was nothing to measure."""
+    """What a check measured; ``value`` is None where there was nothing to measure.
+
+    ``culprits`` are what it fails by, such as classes, each with its own value.
+    """
 
     verdict: Verdict
     value: float | None
     evidence: tuple[str, ...]
+    culprits: Mapping[str, float] = field(default_factory=dict)
 
 
 class CheckResult(BaseModel):
@@ -63,6 +70,13 @@ class CheckResult(BaseModel):
     verdict: Verdict
     evidence: tuple[str, ...]
     remedy: str
+    culprits: dict[str, float] = Field(
+        {}, description="what it fails by, such as classes, each with its own value"
+    )
+    changes: tuple[Change, ...] = Field(
+        (), description="of a failure: what to change in topology and spec"
+    )
+    no_change: str = Field("", description="of a failure: why no change is proposed")
     accepted: str | None = Field(None, description="why a failure is lived with, in words")
 
     @property
@@ -95,6 +109,7 @@ class Check:
             verdict=finding.verdict,
             evidence=finding.evidence,
             remedy=self.remedy,
+            culprits=dict(finding.culprits) if finding.verdict == "fail" else {},
         )
 
 
@@ -112,14 +127,20 @@ def check(
     return lambda measure: Check(id, title, remedy, measure, needs)
 
 
-def at_most(value: float, limit: float, *evidence: str) -> Finding:
-    """A finding that fails above the limit."""
-    return Finding("pass" if value <= limit else "fail", value, evidence)
+def at_most(
+    value: float, limit: float, *evidence: str, culprits: Mapping[str, float] = EMPTY
+) -> Finding:
+    """A finding that fails above the limit; of ``culprits`` those that do are kept."""
+    failing = {name: one for name, one in culprits.items() if one > limit}
+    return Finding("pass" if value <= limit else "fail", value, evidence, failing)
 
 
-def at_least(value: float, limit: float, *evidence: str) -> Finding:
-    """A finding that fails below the limit."""
-    return Finding("pass" if value >= limit else "fail", value, evidence)
+def at_least(
+    value: float, limit: float, *evidence: str, culprits: Mapping[str, float] = EMPTY
+) -> Finding:
+    """A finding that fails below the limit; of ``culprits`` those that do are kept."""
+    failing = {name: one for name, one in culprits.items() if one < limit}
+    return Finding("pass" if value >= limit else "fail", value, evidence, failing)
 
 
 def nothing_to_measure(why: str) -> Finding:

@@ -51,3 +51,55 @@ def left_out_f1(sample: Sample, groups: Ints) -> dict[int, float]:
         if len(learnt) > 1 and len(test):
             found[int(code)] = f1_between(sample, train, test)
     return found
+
+
+def left_out_tools(sample: Sample, tools: Ints, most: int) -> dict[int, tuple[float, int]]:
+    """Of each tool how much of it a model knows that has not seen it, as a share, and its rows.
+
+    One model leaves out several tools, as a rule one of each class, and in no class more than half
+    of the rows; it takes at most ``most`` models. Tools that cannot be left out so, such as the
+    only one of a class, are not judged. Under ``-1`` are the macro-F1 and the rows of all that are.
+    """
+    fold = _tool_folds(sample, tools, most)
+    answers = np.full(len(tools), -1, dtype=np.int64)
+    for number in range(int(fold.max(initial=-1)) + 1):
+        away = fold == number
+        train = np.flatnonzero(~away)
+        learnt = np.isin(sample.classes, np.unique(sample.classes[train]))
+        rows = np.flatnonzero(away & learnt)
+        if len(rows) and len(np.unique(sample.classes[train])) > 1:
+            model = forest(sample.values[train], sample.classes[train], width=len(sample.labels))
+            answers[rows] = model.answers(sample.values[rows])
+    judged = answers >= 0
+    if not judged.any():
+        return {}
+    right = answers == sample.classes
+    found = {
+        int(code): (float(right[rows].mean()), len(rows))
+        for code in np.unique(tools[judged])
+        for rows in (np.flatnonzero(judged & (tools == code)),)
+    }
+    return found | {-1: (macro_f1(sample.classes[judged], answers[judged]), int(judged.sum()))}
+
+
+def _tool_folds(sample: Sample, tools: Ints, most: int) -> Ints:
+    """Of each row the number of the model that does not see it; -1: every model does."""
+    known = tools >= 0
+    width = int(tools.max(initial=-1)) + 1
+    table = np.zeros((width, len(sample.labels)), dtype=np.int64)
+    np.add.at(table, (tools[known], sample.classes[known]), 1)
+    room = np.bincount(sample.classes, minlength=len(sample.labels)) / 2
+    folds: list[tuple[Ints, set[int]]] = []
+    chosen = np.full(width, -1, dtype=np.int64)
+    for code in np.argsort(-table.sum(axis=1), kind="stable").tolist():
+        of_class = int(table[code].argmax())
+        for number, (away, mains) in enumerate(folds):
+            if of_class not in mains and (away + table[code] <= room).all():
+                folds[number] = (away + table[code], mains | {of_class})
+                chosen[code] = number
+                break
+        else:
+            if len(folds) < most:
+                folds.append((table[code].copy(), {of_class}))
+                chosen[code] = len(folds) - 1
+    return np.where(known, np.append(chosen, -1)[tools], -1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from builder.families import BASELINES, families
-from builder.metrics import Metric
+from builder.metrics import LIMITS, Metric
 from builder.preprocess import Missing
 from topologies.faults import fault
 
@@ -16,6 +16,12 @@ class Model(BaseModel):
     """Base: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _limit(name: str) -> str:
+    if name not in LIMITS:
+        raise fault(expected=f"one of {', '.join(LIMITS)}", got=name, remedy="correct the name")
+    return name
 
 
 class FeatureSelection(Model):
@@ -36,6 +42,14 @@ class FeatureSelection(Model):
         (), description="statistics by name, besides those of the groups; alone: only these"
     )
     exclude: tuple[str, ...] = Field((), description="statistics to leave out, by name")
+
+
+class Unknown(Model):
+    """That a flow unlike anything trained on is answered ``unknown``."""
+
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        0.99, description="share of flows of known kinds that keep their answer"
+    )
 
 
 class BuildConfig(Model):
@@ -66,6 +80,18 @@ class BuildConfig(Model):
     metric: Metric = Field("f1_macro", description="what validation maximises")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
         3, description="of the cross-validation; unused from 200,000 training flows up"
+    )
+    unknown: Unknown | None = Field(
+        None, description="when to answer 'unknown'; null: always one of the classes"
+    )
+    limits: dict[Annotated[str, AfterValidator(_limit)], Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="most that the winner may cost: latency_us_per_flow, bulk_us_per_flow, size_mb",
+    )
+    study_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        0.0,
+        description="time to study the winner in: importance, unknown classes, ablation, learning "
+        "curve; what does not fit is left out",
     )
     missing: Missing = Field(
         "constant",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,18 +20,18 @@ from builder.families.base import Inputs, Ints, Use
 from builder.preprocess import Floats
 from builder.release import require_release
 from builder.result import FeatureField, TableFormat
+from builder.units import Strings, coarser_units, named_groups
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file
 
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
 NEGATIVE: Final = "other"
+SOURCE: Final = "src_ip"
 BENIGN: Final = "benign"
 MALICIOUS: Final = "malicious"
 UNSEEN: Final = "unseen"
 NEW_CLASS: Final = "a class that only an unseen topology has"
-
-Strings = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Part:
     groups: Ints  # one number per activity; a flow of no activity is a group of its own
     flow_ids: Strings
     runs: tuple[str, ...]
+    # What activities belong to: numbers of the run and of the host that started it.
+    units: dict[str, Ints] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -62,6 +64,7 @@ class Data:
     path: str
     sha256: str
     notes: tuple[str, ...] = ()  # what a reader of the scores has to know
+    activities: tuple[str, ...] = ()  # names of the groups; empty for a flow of no activity
     table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
 
     @property
@@ -83,6 +86,7 @@ class _Rows:
     features: Floats
     sequences: Floats | None
     flow_ids: Strings
+    sources: Strings  # address of who began the flow; never seen by a model
 
 
 def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = False) -> Data:
@@ -122,13 +126,24 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     names, classes = class_numbers(values, known, config, file=str(path))
     reason[(reason == "") & (classes < 0)] = NEW_CLASS
     usable, skipped = reason == "", _counts(reason)
-    groups = _groups(labels["activity_id"], splits["run_id"])
+    groups, activities = named_groups(
+        f"{run}/{activity}" if activity is not None else None
+        for run, activity in zip(splits["run_id"], labels["activity_id"], strict=True)
+    )
 
     def part_of(split: str) -> Part:
         chosen = np.flatnonzero(usable & (splits["split"] == split))
         inputs = Inputs(rows.features if columns.features else None, rows.sequences).take(chosen)
-        runs = tuple(sorted(set(splits["run_id"][chosen])))
-        return Part(inputs, classes[chosen], groups[chosen], rows.flow_ids[chosen], runs)
+        runs = splits["run_id"][chosen]
+        own = groups[chosen]
+        return Part(
+            inputs,
+            classes[chosen],
+            own,
+            rows.flow_ids[chosen],
+            tuple(sorted(set(runs))),
+            coarser_units(runs, rows.sources[chosen], own) if len(chosen) else {},
+        )
 
     train, test, unseen = part_of("train"), part_of("test"), part_of(UNSEEN)
     require_rows(train, test, names, file=str(path))
@@ -142,6 +157,7 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         skipped=skipped,
         path=str(path),
         sha256=sha256_file(path / "dataset.json"),
+        activities=activities,
     )
 
 
@@ -153,7 +169,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
             Problem(str(part), name, "the columns of every run", "none", "meter the runs again")
             for name in absent
         )
-    table = file.read(columns=["flow_id", *columns.names])
+    known = [n for n in (SOURCE,) if n in file.schema_arrow.names]
+    table = file.read(columns=["flow_id", *known, *columns.names])
     features = np.empty((table.num_rows, len(columns.features)), dtype=np.float32)
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, so missing
         for position, field in enumerate(columns.features):
@@ -161,7 +178,8 @@ def _read_part(part: Path, columns: Columns) -> _Rows:
     sequences = None
     if columns.sequences:
         sequences = np.stack([_steps(table[name]) for name in columns.sequences], axis=-1)
-    return _Rows(features, sequences, table["flow_id"].to_numpy())
+    sources = table[SOURCE] if known else pa.chunked_array([[""] * table.num_rows])
+    return _Rows(features, sequences, table["flow_id"].to_numpy(), sources.to_numpy())
 
 
 def _steps(column: pa.ChunkedArray) -> Floats:
@@ -179,6 +197,7 @@ def _concatenate(parts: Iterator[_Rows]) -> _Rows:
         np.concatenate([part.features for part in every]),
         np.concatenate(sequences) if sequences else None,
         np.concatenate([part.flow_ids for part in every]),
+        np.concatenate([part.sources for part in every]),
     )
 
 
@@ -226,19 +245,6 @@ def class_numbers(
         return (NEGATIVE, "+".join(config.positive)), hit.astype(np.int64)
     number = {name: position for position, name in enumerate(found)}
     return tuple(found), np.array([number.get(value, -1) for value in values], dtype=np.int64)
-
-
-def _groups(activities: Strings, runs: Strings) -> Ints:
-    return group_numbers(
-        f"{run}/{activity}" if activity is not None else None
-        for run, activity in zip(runs, activities, strict=True)
-    )
-
-
-def group_numbers(names: Iterable[str | None]) -> Ints:
-    """One number per name; a row without one is a group of its own."""
-    every = [f"={name}" if name is not None else f"/{row}" for row, name in enumerate(names)]
-    return np.unique(np.array(every, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def require_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,15 +39,22 @@ def plan_validation(
     folds: int,
     seed: int,
     labels: tuple[str, ...],
+    units: Mapping[str, Ints] | None = None,
     holdout_from_rows: int = HOLDOUT_FROM_ROWS,
 ) -> Validation:
     """Split rows into folds, or 99/1 from ``holdout_from_rows`` rows up.
 
-    ``classes`` [n] are class numbers, ``groups`` [n] name the activity of each row. A class with
-    fewer groups than ``folds`` lowers the number of folds; a class with a single group is split
-    row by row. Both are said in the notes, for they change what the scores mean.
+    ``classes`` [n] are class numbers, ``groups`` [n] name the activity of each row. ``units`` are
+    what activities belong to, by name and the coarsest first (runs, hosts): folds are made of the
+    first whose parts hold every class often enough, else of activities. A class with fewer
+    activities than ``folds`` lowers the number of folds; a class with a single one is split row
+    by row. Both are said in the notes, for they change what the scores mean.
     """
     rng = np.random.default_rng(seed)
+    for name, numbers in (units or {}).items() if len(classes) < holdout_from_rows else ():
+        dealt = _deal_units(classes, numbers, folds, seed)
+        if dealt is not None:
+            return Validation(dealt, f"{folds} folds, grouped by {name}")
     groups, notes = _break_up_lonely(classes, groups, labels)
     members = _members(classes, groups)
     if len(classes) >= holdout_from_rows:
@@ -66,6 +74,21 @@ def plan_validation(
     )
 
 
+def _deal_units(classes: Ints, units: Ints, folds: int, seed: int) -> tuple[Fold, ...] | None:
+    """Folds of whole units; None if a class would be missing on one side of a fold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    width = int(classes.max()) + 1
+    pairs = np.unique(units.astype(np.int64) * width + classes)
+    if np.bincount(pairs % width, minlength=width).min() < folds:
+        return None
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    found = tuple(Fold(*sides) for sides in dealer.split(classes, classes, units))
+    known = set(classes.tolist())
+    whole = all({*classes[rows].tolist()} == known for f in found for rows in (f.train, f.valid))
+    return found if whole else None
+
+
 def _break_up_lonely(
     classes: Ints, groups: Ints, labels: tuple[str, ...]
 ) -> tuple[Ints, tuple[str, ...]]:
@@ -83,13 +106,19 @@ def _break_up_lonely(
 def _members(classes: Ints, groups: Ints) -> list[tuple[Ints, Ints]]:
     """For each class, the groups that mostly hold it and their sizes; each group once."""
     names, number = np.unique(groups, return_inverse=True)
-    width = int(classes.max()) + 1
-    cells, counts = np.unique(number * width + classes, return_counts=True)
-    largest_last = np.lexsort((counts, cells // width))
-    main = np.zeros(len(names), dtype=np.int64)
-    main[cells[largest_last] // width] = cells[largest_last] % width
+    main = mostly(number, classes)
     sizes = np.bincount(number)
-    return [(names[main == k], sizes[main == k]) for k in range(width) if (main == k).any()]
+    return [(names[main == k], sizes[main == k]) for k in np.unique(main)]
+
+
+def mostly(groups: Ints, values: Ints) -> Ints:
+    """The value that each group 0, 1, … mostly has: int64 [groups]; both arguments are [n]."""
+    width = int(values.max()) + 1
+    cells, counts = np.unique(groups * width + values, return_counts=True)
+    largest_last = np.lexsort((counts, cells // width))
+    main = np.zeros(int(groups.max()) + 1, dtype=np.int64)
+    main[cells[largest_last] // width] = cells[largest_last] % width
+    return main
 
 
 def _deal(

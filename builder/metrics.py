@@ -12,6 +12,8 @@ from builder.result import ClassScore, Evaluation
 
 Ints = npt.NDArray[np.int64]
 Metric = Literal["f1_macro", "f1_weighted", "balanced_accuracy", "accuracy"]
+# What a model costs, named as in `builder.evaluation.records.Speed`; low is better.
+LIMITS: Final = ("latency_us_per_flow", "bulk_us_per_flow", "size_mb")
 
 
 def confusion(truth: Ints, answer: Ints, width: int) -> Ints:
@@ -79,3 +81,21 @@ def evaluate(truth: Ints, answer: Ints, labels: tuple[str, ...]) -> Evaluation:
         labels=labels,
         flows=len(truth),
     )
+
+
+def rare_precision(evaluation: Evaluation, index: int, *, one_in: int) -> float | None:
+    """Precision of class ``index`` if one flow in ``one_in`` were of it; None if never tested.
+
+    Precision on a test run depends on how common the class was there; recall and false-alarm rate
+    do not. Where no false alarm was seen, three in the number of other flows are assumed: the
+    upper end of the 95 % interval of none.
+    """
+    column = [row[index] for row in evaluation.confusion]
+    true_positives, support = column[index], sum(evaluation.confusion[index])
+    others = evaluation.flows - support
+    if not support or not others:
+        return None
+    recall = true_positives / support
+    false_alarm_rate = min(1.0, max(sum(column) - true_positives, 3) / others)
+    caught, alarms = recall / one_in, false_alarm_rate * (1 - 1 / one_in)
+    return caught / (caught + alarms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,16 +15,20 @@ from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
-from builder.families import families
+from builder.evaluation.examine import Examined, examine, require_free_name
+from builder.evaluation.finalists import Finalist, choose
+from builder.evaluation.records import Findings
+from builder.evaluation.shipped import Shipped
+from builder.evaluation.speed import measure
+from builder.evaluation.study import study
+from builder.families import BASELINES, families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
 from builder.foreign import FlowTables
-from builder.metrics import evaluate
-from builder.objective import Fitted, Objective, Trainer
-from builder.result import BuildResult, Evaluation, Trial
+from builder.objective import Candidate, Fitted, Objective, Trainer
+from builder.result import BuildResult, Trial
 from builder.runners import Runner
 from builder.search import Listener, Progress, RandomSearch, best, search
-from builder.serving import OnnxModel
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
@@ -90,6 +94,7 @@ def build(
     with stages.stage("read"):
         data = _read(dataset, config, accept_unreleased=accept_unreleased)
         trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
+        require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
     heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
     target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
@@ -105,18 +110,29 @@ def build(
             progress=progress,
             clock=clock,
         )
-        winner = _winner(trials)
+        best_score = _best_score(trials)
         baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
-    progress(Progress("refit", 0, 1, best=winner.score))
+
+    def again(trial: Trial) -> Candidate:
+        if trial.family in BASELINES:
+            return Candidate(trial.number, trial.family, trial.params, config.seed)
+        return heuristic.ask(trial.number, trials)
+
+    def refit(trial: Trial) -> Finalist:
+        every = replace(trainer, families=families())
+        return _finalist(trial, every.fit(again(trial), data.train.inputs, target), data.train)
+
+    progress(Progress("refit", 0, 1, best=best_score))
     with stages.stage("refit"):
-        fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
-        onnx = fitted.model.export()
-        _require_same_answers(fitted, onnx, data.train)
-    progress(Progress("judge", 0, 1, best=winner.score))
+        finalists = choose(trials, refit, limits=config.limits, beside=baselines)
+    candidate = again(finalists.winner.trial)
+    progress(Progress("judge", 0, 1, best=best_score))
     with stages.stage("judge"):
-        verdict = _judge(fitted, onnx, data.test, data.labels)
-        unseen = _judge(fitted, onnx, data.unseen, data.labels) if data.unseen else None
-    found = _Found(validation, trials, baselines, winner, fitted, onnx, verdict, unseen)
+        examined = examine(data, objective, finalists, candidate, config)
+    progress(Progress("study", 0, 1, best=best_score))
+    with stages.stage("study"):
+        findings = study(data, objective, candidate, examined, config, clock=clock)
+    found = _Found(validation, trials, baselines, finalists.winner.trial, examined, findings)
     return _result(data, config, found, stages.seconds)
 
 
@@ -134,10 +150,8 @@ class _Found:
     trials: tuple[Trial, ...]
     baselines: tuple[Trial, ...]
     winner: Trial
-    fitted: Fitted
-    onnx: bytes
-    verdict: Evaluation
-    unseen: Evaluation | None
+    examined: Examined
+    findings: Findings
 
 
 def _families(config: BuildConfig, data: Data) -> dict[str, Family]:
@@ -166,31 +180,30 @@ def _validation(data: Data, config: BuildConfig) -> Validation:
         folds=config.folds,
         seed=config.seed,
         labels=data.labels,
+        units=data.train.units,
     )
 
 
-def _winner(trials: tuple[Trial, ...]) -> Trial:
+def _best_score(trials: tuple[Trial, ...]) -> float:
     winner = best(trials)
-    if winner is None:
+    if winner is None or winner.score is None:
         reasons = sorted({f"{trial.family}: {trial.error}" for trial in trials})
         raise GstaError(f"none of {len(trials)} trials got a score: {'; '.join(reasons[:5])}")
-    return winner
+    return winner.score
 
 
-def _require_same_answers(fitted: Fitted, onnx: bytes, part: Part) -> None:
+def _finalist(trial: Trial, fitted: Fitted, part: Part) -> Finalist:
+    """Export a model and measure it; what it answers must be what the trained one does."""
+    shipped = Shipped.export(fitted)
     inputs = fitted.prepare(part.inputs.take(np.arange(min(len(part), EXPORT_ROWS))))
-    error = float(np.abs(fitted.model.predict(inputs) - OnnxModel(onnx).predict(inputs)).max())
+    error = float(np.abs(fitted.model.predict(inputs) - shipped.model.predict(inputs)).max())
     if not error <= EXPORT_TOLERANCE:
         raise GstaError(
             f"the exported {fitted.family.name} differs from the trained one by {error:g}, "
             f"more than {EXPORT_TOLERANCE:g}; please report it"
         )
-
-
-def _judge(fitted: Fitted, onnx: bytes, part: Part, labels: tuple[str, ...]) -> Evaluation:
-    """The one look at a run that judges, through the model that will be shipped."""
-    answer = OnnxModel(onnx).predict(fitted.prepare(part.inputs))
-    return evaluate(part.classes, answer.argmax(axis=1).astype(np.int64), labels)
+    speed = measure(shipped, part.inputs, size_bytes=len(shipped.onnx))
+    return Finalist(trial, fitted, shipped, speed)
 
 
 def _notes(data: Data, found: _Found) -> tuple[str, ...]:
@@ -204,8 +217,8 @@ def _notes(data: Data, found: _Found) -> tuple[str, ...]:
 def _result(
     data: Data, config: BuildConfig, found: _Found, timings: dict[str, float]
 ) -> BuildResult:
-    uses = found.fitted.family.uses
-    raw = data.train.inputs.only(uses)
+    shipped = found.examined.shipped
+    raw = data.train.inputs.only(shipped.fitted.family.uses)
     return BuildResult(
         task=config.task,
         positive=config.positive,
@@ -213,15 +226,15 @@ def _result(
         features=data.features if raw.features is not None else (),
         sequence_length=None if raw.sequences is None else int(raw.sequences.shape[1]),
         sequence_channels=data.channels if raw.sequences is not None else (),
-        preprocessing=found.fitted.steps,
+        preprocessing=shipped.fitted.steps,
         quantiles=quantiles(raw.features, categorical=data.categorical),
         trials=(*found.trials, *found.baselines),
         winner=found.winner,
         validation_score=found.winner.score or 0.0,
         validation=found.validation.method,
         metric=config.metric,
-        test=found.verdict,
-        onnx=found.onnx,
+        test=found.findings.test.evaluation,
+        onnx=shipped.onnx,
         dataset_path=data.path,
         dataset_sha256=data.sha256,
         train_runs=data.train.runs,
@@ -232,8 +245,11 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
+        calibration=shipped.calibration,
+        novelty=found.examined.novelty,
+        findings=found.findings,
+        unseen=None if found.findings.unseen is None else found.findings.unseen.evaluation,
         notes=_notes(data, found),
         table=data.table,
-        unseen=found.unseen,
         unseen_runs=data.unseen.runs if data.unseen else (),
     )

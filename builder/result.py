@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from builder.calibration import UNCALIBRATED, Calibration
+from builder.novelty import Novelty
 from builder.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from builder.evaluation.records import Findings
 
 __all__ = [
     "BuildResult",
@@ -100,7 +105,9 @@ class BuildResult:
 
     ``onnx`` takes ``features`` float32 [n, preprocessing.width], as ``preprocessing.apply`` makes
     them of the raw features, and/or ``sequences`` float32 [n, sequence_length, channels], raw;
-    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``.
+    its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``;
+    ``calibration`` then makes them what the STA answers, and ``novelty`` says which answers are
+    ``unknown``.
     """
 
     task: Literal["multiclass", "binary"]
@@ -132,6 +139,9 @@ class BuildResult:
     table: TableFormat | None = None  # of a foreign flow table; None: our own
     unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
     unseen_runs: tuple[str, ...] = ()
+    calibration: Calibration = UNCALIBRATED
+    novelty: Novelty | None = None
+    findings: Findings | None = None  # None: of a result made by hand
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the model's bytes."""

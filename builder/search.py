@@ -19,7 +19,7 @@ from builder.space import Space, draw
 class Progress:
     """How far a build is."""
 
-    stage: Literal["read", "search", "refit", "judge"]
+    stage: Literal["read", "search", "refit", "judge", "study"]
     done: int
     total: int
     trial: Trial | None = None  # the one that just ended

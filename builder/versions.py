@@ -7,6 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 LIBRARIES: Final = (
+    "jax",
+    "keras",
+    "numba",
     "numpy",
     "onnx",
     "onnxmltools",

@@ -12,6 +12,7 @@ import pyarrow as pa
 from flowmeter.config import MeterConfig
 from flowmeter.core.layout import Rows
 from flowmeter.features import Column, Columns, feature_table
+from flowmeter.features.compiled import kernel
 from flowmeter.identity import EndPoints, addresses, flow_ids, numbers, repeated
 
 
@@ -206,9 +207,14 @@ def _fixed(rows: Rows, *, run_id: str, network: str) -> Iterator[pa.Array]:
 
 
 def _features(rows: Rows, config: MeterConfig) -> Iterator[pa.Array]:
-    columns = Columns(rows)
-    for feature in feature_table(config.features, recent=config.recent_s > 0):
-        yield numbers(feature.compute(columns).astype(feature.dtype, copy=False))
+    columns, features = Columns(rows), feature_table(config.features, recent=config.recent_s > 0)
+    compiled = kernel(features)
+    made = compiled(columns) if compiled else {}
+    for feature in features:
+        if feature.name in made:
+            yield made[feature.name]
+        else:
+            yield numbers(feature.compute(columns).astype(feature.dtype, copy=False))
 
 
 def _sequences(rows: Rows) -> Iterator[Column]:

@@ -31,12 +31,17 @@ class Experiment:
         return TaggedRun(self.run_dir, self.flows, self.split)
 
 
-def plan_experiments(order: Order, folder: Path) -> tuple[Experiment, ...]:
-    """The labs of an order, in the order in which they are run; their files go below ``folder``."""
-    return tuple(_experiments(order, folder))
+def plan_experiments(
+    order: Order, folder: Path, *, name: str | None = None
+) -> tuple[Experiment, ...]:
+    """The labs of an order, in the order in which they are run; their files go below ``folder``.
+
+    The names of runs begin with ``name``; None is the folder's.
+    """
+    return tuple(_experiments(order, folder, name or folder.name))
 
 
-def _experiments(order: Order, folder: Path) -> Iterator[Experiment]:
+def _experiments(order: Order, folder: Path, build: str) -> Iterator[Experiment]:
     asked = order.spec.model.experiments
     several = len(order.topologies) + len(order.unseen) > 1
     rounds: tuple[tuple[Split, int, tuple[Document[Topology], ...]], ...] = (
@@ -47,7 +52,7 @@ def _experiments(order: Order, folder: Path) -> Iterator[Experiment]:
     for split, seed, topologies in rounds:
         for topology in topologies:
             name = f"{topology.model.name} {split}" if several else split
-            run = f"{folder.name}-{name.replace(' ', '-')}"
+            run = f"{build}-{name.replace(' ', '-')}"
             yield Experiment(
                 title=name,
                 topology=shortened(topology, asked.seconds) if asked.seconds else topology,

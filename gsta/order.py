@@ -42,6 +42,9 @@ class Order:
             folds=spec.search.folds,
             seed=spec.search.seed,
             threads=threads,
+            unknown=spec.task.unknown,
+            limits=spec.limits,
+            study_s=spec.search.study_s,
         )
 
 
@@ -62,6 +65,7 @@ def load_spec(path: Path) -> Order:
     rules = _rules(document, problems)
     problems += _features(document)
     problems += _checks(document)
+    problems += _allowed(document)
     if rules is not None:
         problems += _classes(document, rules.model)
     if problems or rules is None:
@@ -151,6 +155,20 @@ def _checks(document: Document[Spec]) -> Iterator[Problem]:
                 expected="the reason why it may fail",
                 got="nothing",
                 remedy="write it; the dataset's card shows it",
+            )
+
+
+def _allowed(document: Document[Spec]) -> Iterator[Problem]:
+    """Features that may give a class away, and do not exist or have no reason."""
+    known = {field.name for field in flow_schema()}
+    known |= {(field.metadata or {}).get(b"group", b"").decode() for field in flow_schema()}
+    for name, reason in document.model.allow.items():
+        if name.rpartition("/")[2] not in known or not reason.strip():
+            yield document.source.problem(
+                ("allow", name),
+                expected="a feature, CLASS/FEATURE or CLASS/GROUP, and the reason why",
+                got=f"'{name}: {reason}'",
+                remedy="correct the name, or write the reason; the dataset's card shows it",
             )
 
 

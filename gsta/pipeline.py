@@ -2,9 +2,9 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
+    runs/<build>-train, runs/<build>-test   launcher (of several, <build>-<topology>-train)
     flows/<run>.parquet                     flowmeter
-    dataset/                                tagger, audit
+    dataset/                                tagger, audit (attempt-1/, … with --until-clean)
     build.json                              what came of it: scores, times, model version
 """
 
@@ -13,16 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import audit
 import builder
-import flowmeter
-import tagger
-from gsta.experiments import Experiment, plan_experiments
-from gsta.labs import run_lab, run_summary
+from gsta.attempts import until_clean
+from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
 from gsta.reporting import Reporter
 from gsta.training import search_progress
-from launcher.run import RunOptions
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
 from topologies.files import sha256_file, write_json
@@ -43,21 +39,18 @@ def build(
     *,
     folder: Path,
     store: Store,
-    backend: str,
+    labs: Labs,
     runner: builder.Runner,
     reporter: Reporter,
     threads: int = 1,
-    options: RunOptions | None = None,
-    keep_packets: bool = True,
+    again: int = 0,
 ) -> Outcome:
     """Run every stage.
 
     Parameters
     ----------
-    options
-        How the labs are run.
-    keep_packets
-        False: they are metered while the labs run.
+    again
+        How often to change what the audit proposes, and to generate anew, while it blocks.
 
     Raises
     ------
@@ -66,22 +59,7 @@ def build(
     GstaError
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
-    experiments = plan_experiments(order, folder)
-    for one in experiments:
-        with reporter.stage(f"lab {one.title}") as progress:
-            run_lab(
-                one.topology,
-                seed=one.seed,
-                out=one.run_dir,
-                backend=backend,
-                progress=progress,
-                options=options,
-                flows=None if keep_packets else one.flows,
-            )
-        reporter.say(run_summary(one.run_dir))
-    if keep_packets:
-        _meter(experiments, reporter)
-    dataset = _dataset(order, experiments, folder, reporter)
+    order, dataset = _released(order, folder, labs, again, reporter)
     with reporter.stage("search") as progress:
         result = builder.build(
             dataset,
@@ -101,35 +79,26 @@ def build(
     return outcome
 
 
-def _meter(experiments: tuple[Experiment, ...], reporter: Reporter) -> None:
-    with reporter.stage("meter") as progress:
-        for done, one in enumerate(experiments):
-            progress(f"packets of {one.run_dir.name}", done, len(experiments))
-            flowmeter.meter_run(one.run_dir, one.flows)
+def _released(
+    order: Order, folder: Path, labs: Labs, again: int, reporter: Reporter
+) -> tuple[Order, Path]:
+    """A dataset that the audit releases, and the order that it is of."""
+    if again:
 
+        def attempt(order: Order, place: Path) -> Generated:
+            name = f"{folder.name}-{place.name}"
+            return generate(order, place, labs, reporter, name=name)
 
-def _dataset(
-    order: Order, experiments: tuple[Experiment, ...], folder: Path, reporter: Reporter
-) -> Path:
-    spec, dataset = order.spec.model, folder / "dataset"
-    with reporter.stage("tag") as progress:
-        labels = tagger.write_dataset(
-            dataset,
-            spec.name,
-            [one.tagged for one in experiments],
-            rules=Path(order.rules.source.file),
-            progress=progress,
-        )
-    reporter.say(labels.summary())
-    with reporter.stage("audit"):
-        report = audit.audit_dataset(dataset, accept=spec.accept_checks)
-    reporter.say(report.summary())
-    if not report.released:
+        order, made = until_clean(order, folder, again, attempt, reporter)
+        return order, made.dataset
+    made = generate(order, folder, labs, reporter)
+    if not made.report.released:
         raise GateError(
-            f"the audit did not release {dataset}; {dataset / 'card.md'} says why. Mend the "
-            "spec, or accept a check by name and reason under accept_checks"
+            f"the audit did not release {made.dataset}; {made.dataset / 'card.md'} says why. Mend "
+            "the spec, let --until-clean do so, or accept a check by name and reason under "
+            "accept_checks"
         )
-    return dataset
+    return order, made.dataset
 
 
 def _summary(outcome: Outcome) -> dict[str, object]:

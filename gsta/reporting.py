@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+import click
 
 if TYPE_CHECKING:
     from launcher.run import Progress
@@ -34,34 +33,51 @@ class Reporter(Protocol):
 class ConsoleReporter:
     """Bars on a terminal, one line per stage elsewhere, nothing when quiet; always on stderr."""
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._console, self._quiet = console, quiet
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
         """Show a stage while it runs, and how long it took."""
         begin = time.monotonic()
-        with Bars(
-            SpinnerColumn(),
-            TextColumn("{task.fields[stage]:<10}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            disable=self._quiet or not self._console.is_terminal,
-        ) as bars:
-            task = bars.add_task("", total=None, stage=name)
-
-            def advance(what: str, done: float, total: float) -> None:
-                bars.update(task, description=what, completed=done, total=total)
-
-            yield advance
+        if self._quiet or not sys.stderr.isatty():
+            yield _unseen
+        else:
+            with _bar(name) as advance:
+                yield advance
         self.seconds[name] = round(time.monotonic() - begin, 3)
         self.say(f"{name:<10} {self.seconds[name]:6.1f} s")
 
     def say(self, text: str) -> None:
         """Print on stderr, unless quiet."""
         if not self._quiet:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            click.echo(text, err=True)
+
+
+def _unseen(what: str, done: float, total: float) -> None:
+    """Progress that nobody looks at."""
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Progress]:
+    # Whoever meters a small capture in a pipe would wait longer for rich than for the flows.
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    with Bars(
+        SpinnerColumn(),
+        TextColumn("{task.fields[stage]:<10}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bars:
+        task = bars.add_task("", total=None, stage=name)
+
+        def advance(what: str, done: float, total: float) -> None:
+            bars.update(task, description=what, completed=done, total=total)
+
+        yield advance

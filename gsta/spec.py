@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
-from builder.metrics import METRICS, Metric
+from builder.config import Unknown
+from builder.metrics import LIMITS, METRICS, Metric
 from sta_registry.acceptance import PER_CLASS
 from topologies.faults import fault
 from topologies.schema import Model, Name
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Bar = Annotated[float, Field(ge=0)]
 
 
 class Task(Model):
@@ -26,6 +27,9 @@ class Task(Model):
     )
     positive: tuple[Name, ...] = Field(
         (), description="values that are the positive class (binary)"
+    )
+    unknown: Unknown | None = Field(
+        None, description="when a flow is answered 'unknown'; null: always one of the classes"
     )
 
     @model_validator(mode="after")
@@ -73,6 +77,11 @@ class Search(Model):
     time_budget_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
         90.0, description="no trial starts after this long, and running ones end"
     )
+    study_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        60.0,
+        description="time after the search to study the winner in, for the report: importance, "
+        "feature groups left out, learning curve, classes left out; 0: none",
+    )
     metric: Metric = Field("f1_macro", description="what validation maximises")
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -86,9 +95,9 @@ class Search(Model):
 
 def _measure(name: str) -> str:
     overall, _, label = name.partition(":")
-    if name not in METRICS and not (label and overall in PER_CLASS):
+    if name not in (*METRICS, *LIMITS) and not (label and overall in PER_CLASS):
         raise fault(
-            expected=f"{', '.join(METRICS)}, or {', '.join(PER_CLASS)} of a class",
+            expected=f"{', '.join((*METRICS, *LIMITS))}, or {', '.join(PER_CLASS)} of a class",
             got=f"'{name}'",
             remedy="for example f1_macro: 0.9 or 'recall:mining': 0.95",
         )
@@ -113,11 +122,17 @@ class Spec(Model):
     )
     features: FeatureSelection = FeatureSelection()
     search: Search = Search()
-    acceptance: dict[Annotated[str, AfterValidator(_measure)], Share] = Field(
-        {"f1_macro": 0.9}, description="least values on the test run for a champion"
+    acceptance: dict[Annotated[str, AfterValidator(_measure)], Bar] = Field(
+        {"f1_macro": 0.9},
+        description="what a champion needs: least scores on the test run, most that it may cost",
     )
     accept_checks: dict[str, str] = Field(
         default_factory=dict, description="audit checks that may fail, each with the reason why"
+    )
+    allow: dict[str, str] = Field(
+        default_factory=dict,
+        description="features that may give a class away (checks D2 and D3), each with the reason "
+        "why: FEATURE, CLASS/FEATURE or CLASS/GROUP",
     )
     register_as: Name | None = Field(None, description="model name; null is the spec's name")
 
@@ -137,6 +152,29 @@ class Spec(Model):
     def topologies(self) -> tuple[str, ...]:
         """Names of the topologies that are trained and tested on."""
         return (self.topology,) if isinstance(self.topology, str) else self.topology
+
+    @field_validator("acceptance")
+    @classmethod
+    def _in_range(cls, bars: dict[str, float]) -> dict[str, float]:
+        for name, bar in bars.items():
+            if name not in LIMITS and bar > 1:
+                raise fault(
+                    expected=f"a share from 0 to 1 for {name}",
+                    got=f"{bar:g}",
+                    remedy="for example f1_macro: 0.9",
+                )
+            if name in LIMITS and bar == 0:
+                raise fault(
+                    expected=f"more than 0 for {name}",
+                    got="0",
+                    remedy="for example latency_us_per_flow: 200",
+                )
+        return bars
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The part of the acceptance that the search has to keep: what a model may cost."""
+        return {name: bar for name, bar in self.acceptance.items() if name in LIMITS}
 
     @property
     def model_name(self) -> str:

@@ -38,6 +38,11 @@ class Clocks:
     """Notices when somebody sets the real-time clock, whose times everything of a run has.
 
     Looks at it beside the monotonic clock, which nobody can set.
+
+    Attributes
+    ----------
+    largest_step_ns
+        How far it was set at most.
     """
 
     def __init__(
@@ -49,12 +54,14 @@ class Clocks:
     ) -> None:
         self._losses, self._real_ns, self._monotonic_ns = losses, real_ns, monotonic_ns
         self._offset = self._now()
+        self.largest_step_ns = 0
 
     def check(self) -> None:
         """Look again."""
         offset = self._now()
         step_ns, self._offset = offset - self._offset, offset
         if abs(step_ns) > STEP_NS:
+            self.largest_step_ns = max(self.largest_step_ns, abs(step_ns))
             self._losses.add(
                 f"the machine's clock was set {'forward' if step_ns > 0 else 'back'} by "
                 f"{abs(step_ns) / 1e9:.3f} s during the run: times before and after do not compare"

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
+from topologies.files import source_digest
+
 
 def machine_facts() -> dict[str, str | int | float]:
     """Processor count, memory and kernel; nothing that names the machine or its user."""
@@ -29,6 +31,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    found["source"] = source_digest("topologies", "launcher")
     tcpdump = shutil.which("tcpdump") or shutil.which("tcpdump", path="/usr/sbin:/sbin")
     if tcpdump:
         said = subprocess.run([tcpdump, "--version"], capture_output=True, text=True, check=False)

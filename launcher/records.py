@@ -242,6 +242,22 @@ class EngineRecord(Record):
     machine: dict[str, str | int | float]
 
 
+class HostLoad(Record):
+    """How busy the launcher's machine was while the activities went on."""
+
+    seconds: float
+    samples: int
+    busy_share: float = Field(description="of all processors' time, stolen time included")
+    busiest_share: float = Field(description="the same, of the busiest second or so")
+    steal_share: float = Field(description="time that the hypervisor gave to others")
+    runnable_per_cpu: float = Field(description="processes that ran or could have, on average")
+    stalled_share: float | None = Field(
+        description="of the time in which some process had to wait for a processor; null: unknown"
+    )
+    throttled_s: float = Field(description="control groups held back by their limits, all in all")
+    clock_step_ms: float = Field(description="how far somebody set the clock at a time, at most")
+
+
 class Manifest(Record):
     """Everything needed to say what a run was and whether it is whole."""
 
@@ -260,6 +276,7 @@ class Manifest(Record):
     evidence: str = Field(description="how the kernel knows whose a flow is, or why there is none")
     time_scale: float = Field(1.0, description="what pauses and phases were divided by")
     losses: tuple[str, ...] = Field((), description="what the run lost although it went on")
+    load: HostLoad | None = Field(None, description="null: the run did not get that far")
     start_ns: int
     stop_ns: int | None
     counts: dict[str, int]

@@ -21,9 +21,10 @@ from launcher.capture import CaptureOptions
 from launcher.captures import Captures, Sink
 from launcher.compile import compile_run
 from launcher.evidence import Evidence
+from launcher.hostload import LoadWatch
 from launcher.impair.schedule import LinkSchedule
 from launcher.impair.verify import verify
-from launcher.losses import Clocks, Losses
+from launcher.losses import Losses
 from launcher.machine import machine_facts, versions
 from launcher.pace import Pacer
 from launcher.plan import RunPlan
@@ -119,6 +120,7 @@ class _Experiment:
         self._links: tuple[VerifiedLink, ...] = ()
         self._counts = {"sessions": len(plan.sessions), "services": len(plan.services)}
         self._losses = Losses()
+        self._load = LoadWatch(self._losses)
         self._start_ns = time.time_ns()
 
     def run(self) -> Path:
@@ -212,7 +214,8 @@ class _Experiment:
             flows=evidence.opened,
         )
         links = LinkSchedule(self._backend.links, journal.write)
-        phases, clocks = self._phases, Clocks(self._losses)
+        phases = self._phases
+        self._load.start()
         total_s = sum(phase.duration_s for phase in phases)
         begin, begin_ns = time.monotonic(), time.time_ns()
         try:
@@ -221,13 +224,14 @@ class _Experiment:
                 sessions.advance(now_s)
                 servers.check()
                 captures.check()
-                clocks.check()
+                self._load.look()
                 self._progress(f"{_phase_at(phases, now_s).name} phase", now_s, total_s)
                 time.sleep(TICK_S)
         finally:
             with undisturbed():
                 sessions.stop()
             self._counts |= sessions.outcomes
+            self._load.stop()
         over_ns = time.time_ns()  # before the last phase is, when every session has ended
         for number, phase in enumerate(phases):
             stop_ns = min(begin_ns + int(phase.duration_s * 1e9), over_ns)
@@ -276,6 +280,7 @@ class _Experiment:
             evidence=self._evidence_note,
             time_scale=self._options.time_scale,
             losses=self._losses.told,
+            load=self._load.result,
             start_ns=self._start_ns,
             stop_ns=time.time_ns() if status == "complete" else None,
             counts=self._counts,

@@ -1,4 +1,4 @@
-"""Whether a model is good enough: the customer's bars against what the test run measured."""
+"""Whether a model is good enough: the customer's bars against what was measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from builder.metrics import METRICS
+from builder.evaluation.records import Speed
+from builder.metrics import LIMITS, METRICS
 from builder.result import Evaluation
 from topologies.errors import InputError, Problem
 
@@ -17,24 +18,27 @@ PER_CLASS: Final = ("precision", "recall", "f1")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One bar: the metric, the least value it must have, and the value it has."""
+    """One bar: the metric, the value it has, and the least it must have, or the most it may."""
 
     metric: str
-    minimum: float
+    bar: float
     measured: float
 
     @property
     def met(self) -> bool:
-        """Whether the bar is reached; reaching it exactly is enough."""
-        return self.measured >= self.minimum
+        """Whether the bar is kept; reaching it exactly is enough."""
+        if self.metric in LIMITS:
+            return self.measured <= self.bar
+        return self.measured >= self.bar
 
     def __str__(self) -> str:
-        sign = "≥" if self.met else "<"
-        return f"{self.metric} {self.measured:.4f} {sign} {self.minimum:g}"
+        if self.metric in LIMITS:
+            return f"{self.metric} {self.measured:g} {'≤' if self.met else '>'} {self.bar:g}"
+        return f"{self.metric} {self.measured:.4f} {'≥' if self.met else '<'} {self.bar:g}"
 
 
 def measures(evaluation: Evaluation) -> dict[str, float]:
-    """Everything a bar may be set on, by name: ``f1_macro``, ``recall:cryptomining``, ….
+    """Every score of the test run, by name: ``f1_macro``, ``recall:cryptomining``, ….
 
     Each is in [0, 1] and high is better.
     """
@@ -47,8 +51,12 @@ def measures(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def judge(evaluation: Evaluation, acceptance: Mapping[str, float]) -> tuple[Check, ...]:
-    """Compare the test run with the least values asked for; no bars give no checks.
+def judge(
+    evaluation: Evaluation, acceptance: Mapping[str, float], *, speed: Speed | None = None
+) -> tuple[Check, ...]:
+    """Compare the test run, and what the model costs, with what is asked for.
+
+    Of scores the least value is asked for, of `LIMITS` the most. No bars give no checks.
 
     Raises
     ------
@@ -56,6 +64,8 @@ def judge(evaluation: Evaluation, acceptance: Mapping[str, float]) -> tuple[Chec
         A bar names something that was not measured.
     """
     measured = measures(evaluation)
+    if speed is not None:
+        measured |= {name: float(getattr(speed, name)) for name in LIMITS}
     unknown = [name for name in acceptance if name not in measured]
     if unknown:
         raise InputError(
@@ -64,4 +74,4 @@ def judge(evaluation: Evaluation, acceptance: Mapping[str, float]) -> tuple[Chec
             )
             for name in unknown
         )
-    return tuple(Check(name, minimum, measured[name]) for name, minimum in acceptance.items())
+    return tuple(Check(name, bar, measured[name]) for name, bar in acceptance.items())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from builder.metrics import rare_precision
 from builder.result import Evaluation
-from sta_registry.manifest import StaManifest
+from sta_registry.manifest import Quality, StaManifest
+from sta_registry.rivals import between, limits, rivals, table, unknown
 
 NONE: Final = "-"
-# One wanted flow in this many: about what a monitored office link sees of a rare class.
-RARE: Final = 1000
+# One wanted flow in this many: what a monitored link sees of a rare class, and of a very rare one.
+RARE: Final = (1_000, 10_000)
 
 LIMITS: Final = (
     (
@@ -18,14 +20,9 @@ LIMITS: Final = (
         "devices or links. Measure it on labelled traffic of your own before acting on it."
     ),
     (
-        "A kind of traffic that it was never shown still gets one of its classes; a low "
-        "probability hints at that and proves nothing."
-    ),
-    (
         "A class that is rare in your network is found with lower precision than on the test run: "
-        "see the last column of the table of classes."
+        "see the last columns of the table of classes."
     ),
-    "Probabilities are the model's own; they are not calibrated.",
 )
 
 
@@ -35,7 +32,9 @@ def render_card(manifest: StaManifest) -> str:
         _purpose(manifest),
         _quality(manifest),
         _confusion(manifest.quality.test),
-        *_elsewhere(manifest.quality.unseen),
+        *_elsewhere(manifest.quality),
+        *rivals(manifest.quality),
+        *unknown(manifest),
         _data(manifest),
         _inputs(manifest),
         _limits(manifest),
@@ -43,24 +42,6 @@ def render_card(manifest: StaManifest) -> str:
         _versions(manifest),
     )
     return "\n\n".join(sections) + "\n"
-
-
-def rare_precision(evaluation: Evaluation, index: int) -> float | None:
-    """Precision of class ``index`` if one flow in 1,000 were of it; None if it was never tested.
-
-    Precision on a test run depends on how common the class was there; recall and false-alarm rate
-    do not. Where no false alarm was seen, three in the number of other flows are assumed: the
-    upper end of the 95 % interval of none.
-    """
-    column = [row[index] for row in evaluation.confusion]
-    true_positives, support = column[index], sum(evaluation.confusion[index])
-    others = evaluation.flows - support
-    if not support or not others:
-        return None
-    recall = true_positives / support
-    false_alarm_rate = min(1.0, max(sum(column) - true_positives, 3) / others)
-    caught, alarms = recall / RARE, false_alarm_rate * (1 - 1 / RARE)
-    return caught / (caught + alarms)
 
 
 def _purpose(manifest: StaManifest) -> str:
@@ -80,26 +61,32 @@ def _quality(manifest: StaManifest) -> str:
     quality, test = manifest.quality, manifest.quality.test
     rows = []
     for index, score in enumerate(test.classes):
-        rare = rare_precision(test, index) if score.label in test.labels else None
+        rare = [rare_precision(test, index, one_in=one_in) for one_in in RARE]
         ratios = (score.precision, score.recall, score.f1)
         rows.append(
             (
                 f"`{score.label}`",
                 *(f"{ratio:.4f}" for ratio in ratios),
                 f"{score.support:,}",
-                NONE if rare is None else f"{rare:.3f}",
+                *(NONE if one is None else f"{one:.3f}" for one in rare),
             )
         )
-    header = ("Class", "Precision", "Recall", "F1", "Flows", f"Precision at 1 in {RARE:,}")
+    header = (
+        *("Class", "Precision", "Recall", "F1", "Flows"),
+        *(f"Precision at 1 in {one_in:,}" for one_in in RARE),
+    )
+    intervals = quality.intervals
     return (
         "## Quality\n\n"
-        f"On the test run, which training never saw: macro-F1 **{test.f1_macro:.4f}**, "
-        f"accuracy {test.accuracy:.4f}, {test.flows:,} flows. "
+        f"On the test run, which training never saw: macro-F1 **{test.f1_macro:.4f}**"
+        f"{between(intervals, 'f1_macro')}, accuracy {test.accuracy:.4f}"
+        f"{between(intervals, 'accuracy')}, {test.flows:,} flows. "
         f"In validation ({quality.validation}): {quality.metric} "
         f"{quality.validation_score:.4f}.\n\n"
-        f"{_table(header, rows)}\n\n"
-        f"The last column is the precision to expect where only one flow in {RARE:,} is of the "
-        "class; where the test had no false alarm, three are assumed."
+        f"{table(header, rows)}\n\n"
+        "In brackets are 95 % intervals, by resampling activities. The last columns are the "
+        "precision to expect where only one flow in so many is of the class; where the test had "
+        "no false alarm, three are assumed."
     )
 
 
@@ -109,11 +96,12 @@ def _confusion(test: Evaluation) -> str:
         (f"`{label}`", *(f"{count:,}" for count in counts))
         for label, counts in zip(test.labels, test.confusion, strict=True)
     ]
-    return f"## Confusion matrix\n\n{_table(header, rows)}"
+    return f"## Confusion matrix\n\n{table(header, rows)}"
 
 
-def _elsewhere(unseen: Evaluation | None) -> Iterator[str]:
+def _elsewhere(quality: Quality) -> Iterator[str]:
     """What the model is worth where the lab was another one."""
+    unseen = quality.unseen
     if unseen is None:
         return
     header = ("Class", "Precision", "Recall", "F1", "Flows")
@@ -126,8 +114,9 @@ def _elsewhere(unseen: Evaluation | None) -> Iterator[str]:
     yield (
         "## Unseen topology\n\n"
         "On runs of topologies that training saw nothing of: macro-F1 "
-        f"**{unseen.f1_macro:.4f}**, accuracy {unseen.accuracy:.4f}, {unseen.flows:,} flows.\n\n"
-        f"{_table(header, rows)}"
+        f"**{unseen.f1_macro:.4f}**{between(quality.unseen_intervals, 'f1_macro')}, "
+        f"accuracy {unseen.accuracy:.4f}, {unseen.flows:,} flows.\n\n"
+        f"{table(header, rows)}"
     )
 
 
@@ -143,7 +132,7 @@ def _data(manifest: StaManifest) -> str:
         ("Test flows", f"{manifest.quality.test.flows:,}"),
     ]
     rows += [(f"Left out: {why}", f"{count:,}") for why, count in origin.skipped_rows.items()]
-    return f"## Data\n\n{_table(('What', 'Value'), rows)}"
+    return f"## Data\n\n{table(('What', 'Value'), rows)}"
 
 
 def _inputs(manifest: StaManifest) -> str:
@@ -153,7 +142,7 @@ def _inputs(manifest: StaManifest) -> str:
             (f"`{field.name}`", field.dtype, field.unit or NONE, field.group)
             for field in manifest.features
         ]
-        parts.append(_table(("Feature", "Type", "Unit", "Group"), rows))
+        parts.append(table(("Feature", "Type", "Unit", "Group"), rows))
     if manifest.sequence is not None:
         parts.append(
             f"The first {manifest.sequence.length} packets as a sequence of "
@@ -163,8 +152,8 @@ def _inputs(manifest: StaManifest) -> str:
 
 
 def _limits(manifest: StaManifest) -> str:
-    limits = [*LIMITS, *manifest.provenance.notes]
-    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+    every = [*LIMITS, *limits(manifest), *manifest.provenance.notes]
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in every)
 
 
 def _use(manifest: StaManifest) -> str:
@@ -187,14 +176,8 @@ def _versions(manifest: StaManifest) -> str:
         ("SHA-256 of `model.onnx`", f"`{manifest.model.sha256}`"),
         *sorted(origin.versions.items()),
     ]
-    return f"## Made with\n\n{_table(('What', 'Value'), rows)}"
+    return f"## Made with\n\n{table(('What', 'Value'), rows)}"
 
 
 def _codes(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or NONE
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    cells = ([str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -7,6 +7,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from builder.calibration import UNCALIBRATED, Calibration
+from builder.evaluation.records import FamilyScore, Interval, OpenSet, Speed
+from builder.novelty import UNKNOWN, Novelty
 from builder.preprocess import Preprocessing
 from builder.result import Evaluation, FeatureField, Param, Quantiles, TableFormat
 from topologies.errors import InputError, NotFoundError, Problem
@@ -52,7 +55,19 @@ class Quality(_Part):
     validation: str
     validation_score: float
     test: Evaluation
-    unseen: Evaluation | None = None
+    intervals: dict[str, Interval] = Field(
+        default_factory=dict, description="95 %, of figures on the test run, by name"
+    )
+    ece: float | None = Field(None, description="calibration error on the test run")
+    unseen: Evaluation | None = Field(
+        None, description="on flows of a topology that training never saw"
+    )
+    unseen_intervals: dict[str, Interval] = Field(default_factory=dict)
+    families: tuple[FamilyScore, ...] = Field(
+        (), description="the best of each family, on the test run"
+    )
+    speed: Speed | None = None
+    open_set: OpenSet | None = None
 
 
 class Provenance(_Part):
@@ -92,6 +107,8 @@ class StaManifest(_Part):
     )
     preprocessing: Preprocessing
     quantiles: Quantiles
+    calibration: Calibration = UNCALIBRATED
+    novelty: Novelty | None = Field(None, description="when the answer is 'unknown'; null: never")
     quality: Quality
     model: ModelFile
     provenance: Provenance
@@ -116,6 +133,12 @@ class StaManifest(_Part):
                 == {place for place, feature in enumerate(self.features) if feature.categories}
             ),
             "quantiles have one entry per feature": len(self.quantiles.values) == len(names),
+            "calibration has one curve per class": self.calibration.fits(len(self.classes)),
+            "novelty has the sizes of the model and no class its name": self.novelty is None
+            or (
+                self.novelty.fits(features=len(names), classes=len(self.classes))
+                and UNKNOWN not in self.classes
+            ),
         }
         broken = [rule for rule, holds in faults.items() if not holds]
         if broken:

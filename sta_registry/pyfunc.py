@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
+from builder.novelty import UNKNOWN
 from sta_registry.sta import Sta, load_sta
 
 if TYPE_CHECKING:
@@ -20,14 +22,16 @@ class ServedSta:
         self._sta = sta
 
     def predict(self, data: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
-        """Class, its probability and the probability of each class, one row per flow."""
+        """Class or ``unknown``, its probability and that of each class, one row per flow."""
         import pandas as pd
 
         prediction = self._sta.predict(self._table(data), source="request")
         classes = self._sta.manifest.classes
         answer = pd.DataFrame(
             {
-                "class": [classes[index] for index in prediction.indices],
+                "class": np.where(
+                    prediction.unknown, UNKNOWN, np.array(classes, object)[prediction.indices]
+                ),
                 "probability": prediction.probabilities.max(axis=1, initial=0.0),
             }
         )

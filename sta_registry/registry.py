@@ -66,8 +66,9 @@ class Registry:
     ) -> Registered:
         """Log a build with every trial, register its STA, and crown it if it is good enough.
 
-        ``acceptance`` maps metrics of the test run to their least values, for example
-        ``{"f1_macro": 0.95, "recall:cryptomining": 0.9}``; none given, every build is accepted.
+        ``acceptance`` maps metrics of the test run to their least values, and what the model costs
+        to the most, for example ``{"f1_macro": 0.95, "recall:cryptomining": 0.9,
+        "latency_us_per_flow": 200}``; none given, every build is accepted.
 
         Raises
         ------
@@ -77,7 +78,8 @@ class Registry:
             The store cannot be reached or written.
         """
         check_name(name)
-        checks = judge(result.test, acceptance or {})
+        speed = None if result.findings is None else result.findings.speed
+        checks = judge(result.test, acceptance or {}, speed=speed)
         accepted = all(check.met for check in checks)
         before = self._champion(name)
         with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:

@@ -43,7 +43,8 @@ class Prediction(NamedTuple):
     """What an STA says about n flows, in the order of the table's rows."""
 
     indices: npt.NDArray[np.int64]  # [n], into the manifest's classes
-    probabilities: Floats  # [n, classes]
+    probabilities: Floats  # [n, classes], calibrated
+    unknown: npt.NDArray[np.bool_]  # [n], unlike anything trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,25 @@ class Sta:
         """
         check_columns(table.schema, self.manifest, source=source)
         probabilities = np.empty((table.num_rows, len(self.manifest.classes)), dtype=np.float32)
+        unknown = np.zeros(table.num_rows, dtype=np.bool_)
         for start in range(0, table.num_rows, batch_rows):
             batch = table.slice(start, batch_rows)
-            probabilities[start : start + batch.num_rows] = self.model.run(self._inputs(batch))
-        return Prediction(probabilities.argmax(axis=1), probabilities)
+            rows = slice(start, start + batch.num_rows)
+            probabilities[rows], unknown[rows] = self._answer(batch)
+        return Prediction(probabilities.argmax(axis=1), probabilities, unknown)
 
-    def _inputs(self, table: pa.Table) -> dict[str, Floats]:
+    def _answer(self, table: pa.Table) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        manifest, raw = self.manifest, None
         inputs = {}
-        if self.manifest.features:
-            raw = feature_matrix(table, self.manifest.features)
-            inputs["features"] = self.manifest.preprocessing.apply(raw)
-        if self.manifest.sequence is not None:
-            inputs["sequences"] = sequence_tensor(table, self.manifest.sequence)
-        return inputs
+        if manifest.features:
+            raw = feature_matrix(table, manifest.features)
+            inputs["features"] = manifest.preprocessing.apply(raw)
+        if manifest.sequence is not None:
+            inputs["sequences"] = sequence_tensor(table, manifest.sequence)
+        probabilities = manifest.calibration.apply(self.model.run(inputs))
+        if manifest.novelty is None:
+            return probabilities, np.zeros(table.num_rows, dtype=np.bool_)
+        return probabilities, manifest.novelty.unknown(probabilities, raw)
 
 
 def write_sta(
@@ -160,17 +167,36 @@ def _manifest(result: BuildResult, name: str, spec_sha256: str | None) -> StaMan
         table=result.table,
         preprocessing=result.preprocessing,
         quantiles=result.quantiles,
-        quality=Quality(
-            metric=result.metric,
-            validation=result.validation,
-            validation_score=result.validation_score,
-            test=result.test,
-            unseen=result.unseen,
-        ),
+        calibration=result.calibration,
+        novelty=result.novelty,
+        quality=_quality(result),
         model=ModelFile(
             sha256=hashlib.sha256(result.onnx).hexdigest(), size_bytes=len(result.onnx)
         ),
         provenance=_provenance(result, spec_sha256),
+    )
+
+
+def _quality(result: BuildResult) -> Quality:
+    found = result.findings
+    quality = Quality(
+        metric=result.metric,
+        validation=result.validation,
+        validation_score=result.validation_score,
+        test=result.test,
+        unseen=result.unseen,
+    )
+    if found is None:
+        return quality
+    return quality.model_copy(
+        update={
+            "intervals": found.test.intervals,
+            "ece": found.test.ece,
+            "unseen_intervals": {} if found.unseen is None else found.unseen.intervals,
+            "families": found.families,
+            "speed": found.speed,
+            "open_set": found.open_set,
+        }
     )
 
 

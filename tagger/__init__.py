@@ -1,11 +1,13 @@
 """Labels flows by rules over the journal, measures the labels, and writes datasets."""
 
+from tagger.activities import ACTIVITIES, read_activities
 from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
 from tagger.elsewhere import Elsewhere, read_elsewhere
 from tagger.events import EVENT_LABELS, tag_events
 from tagger.explanation import Explanation, Match, explain
+from tagger.facts import CaptureFacts, RunFacts, read_facts
 from tagger.merging import merge_datasets
 from tagger.resplit import split_dataset
 from tagger.rulebook import AMBIGUOUS, UNLABELLED, Label, Rule, Rulebook, load_rules, rulebooks
@@ -17,11 +19,13 @@ from tagger.targets import Tolerances
 from tagger.writing import LABELS
 
 __all__ = [
+    "ACTIVITIES",
     "AMBIGUOUS",
     "EVENT_LABELS",
     "LABELS",
     "UNLABELLED",
     "Agreement",
+    "CaptureFacts",
     "DatasetReport",
     "DatasetSummary",
     "Disagreement",
@@ -32,6 +36,7 @@ __all__ = [
     "Match",
     "Rule",
     "Rulebook",
+    "RunFacts",
     "RunLineage",
     "SplitPlan",
     "TagReport",
@@ -43,7 +48,9 @@ __all__ = [
     "load_rules",
     "load_summary",
     "merge_datasets",
+    "read_activities",
     "read_elsewhere",
+    "read_facts",
     "rulebooks",
     "split_dataset",
     "tag_events",

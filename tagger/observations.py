@@ -59,14 +59,13 @@ def _clusters(flows: FlowKeys) -> Int64s:
 
 def _place(flows: FlowKeys, network: Int64s, networks: pa.Array, subnets: Subnets) -> Int64s:
     """Where each row was observed: at the responder, the initiator or in between."""
-    at_responder = _on_network(flows.dst_ip, network, networks, subnets)
-    at_initiator = _on_network(flows.src_ip, network, networks, subnets)
+    at_responder = on_network(flows.dst_ip, network, networks, subnets)
+    at_initiator = on_network(flows.src_ip, network, networks, subnets)
     return np.where(at_responder, RESPONDER, np.where(at_initiator, INITIATOR, TRANSIT))
 
 
-def _on_network(
-    addresses: pa.Array, network: Int64s, networks: pa.Array, subnets: Subnets
-) -> Bools:
+def on_network(addresses: pa.Array, network: Int64s, networks: pa.Array, subnets: Subnets) -> Bools:
+    """Whether each row's address belongs to the network that it was observed on."""
     distinct = pc.unique(addresses)
     known = [subnets.get(name, ()) for name in networks.to_pylist()]
     table = np.array(

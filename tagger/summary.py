@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from launcher.records import CaptureRecord
 from tagger.agreement import LabelQuality
+from tagger.facts import FACTS
 from tagger.rulebook import Label
 from topologies.errors import NotFoundError, Problem
 from topologies.files import sha256_file
@@ -75,7 +76,11 @@ class Splitting(_Frozen):
     shares: dict[Split, float] = Field({}, description="that were asked for; empty: groups named")
     seed: int | None = Field(None, description="of the draw; null: nothing was drawn")
     groups: tuple[SplitGroup, ...] = ()
-    left_out: int = Field(0, description="flows in no split: their activity is on both sides")
+    left_out: int = Field(
+        0,
+        description="flows in no split: they nearly repeat a training flow, or their activity is "
+        "on both sides",
+    )
 
 
 class DatasetSummary(_Frozen):
@@ -170,7 +175,7 @@ def verify(dataset_dir: Path) -> tuple[Problem, ...]:
             problems.append(_fault(path, f"SHA-256 {digest[:12]}…", "another one"))
     strangers = (
         _fault(path, "files of the dataset only", "one it does not list")
-        for folder in (FLOWS, TOPOLOGIES)
+        for folder in (FLOWS, TOPOLOGIES, FACTS)
         for path in sorted((dataset_dir / folder).rglob("*"))
         if path.is_file() and path.relative_to(dataset_dir).as_posix() not in files
     )

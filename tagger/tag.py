@@ -31,6 +31,7 @@ class TagReport:
     ``kept`` marks the rows of the flow table that were kept, in order; ``labels`` has one row for
     each of those. The others are further observations of the same flows on other networks, and
     the network's own.
+    ``torn`` names labelled flows that the evidence gives to activities of different labels.
     ``spanning`` counts unlabelled flows that begin in one activity and end in another,
     ``by_features`` labels that some rule gave for what the flow is like, and ``network`` what was
     left out: flows of the network itself (neighbour discovery, errors of no one activity).
@@ -48,6 +49,7 @@ class TagReport:
     spanning: int = 0
     by_features: int = 0
     network: int = 0
+    torn: tuple[str, ...] = ()
 
     @property
     def flows(self) -> int:
@@ -128,7 +130,19 @@ def tag_run(
         report_of(run.manifest.run_id, book, labels.filter(pa.array(~network)), kept, quality),
         duplicate_observations=len(kept) - len(whole),
         network=int(network.sum()),
+        torn=_torn(oracle, counted, labels),
     )
+
+
+def _torn(oracle: Oracle, flows: FlowKeys, labels: pa.Table) -> tuple[str, ...]:
+    """Labelled flows whose last packet the kernel gives to another label than their first."""
+    begin, end = (
+        oracle.labels(flows, oracle.seen(flows.at(time_ns)))
+        for time_ns in (flows.first_ns, flows.last_ns)
+    )
+    decided = pc.invert(pc.is_in(labels["label"], value_set=pa.array([AMBIGUOUS, UNLABELLED])))
+    torn = pc.and_(decided, pc.fill_null(pc.not_equal(begin, end), False))
+    return tuple(labels["flow_id"].filter(torn).to_pylist())
 
 
 def _is_network(labels: pa.Table) -> Bools:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from topologies.document import Document, read_source, validate
+from topologies.document import Document, Source, read_source, validate
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.references import check_references
 from topologies.schema import Topology
@@ -29,7 +29,12 @@ def load_topology(reference: str | Path, *, folder: Path | None = None) -> Docum
     InputError
         The document has faults; all of them are listed.
     """
-    document = validate(read_source(_find(reference, folder or Path())), Topology)
+    return topology_of(read_source(_find(reference, folder or Path())))
+
+
+def topology_of(source: Source) -> Document[Topology]:
+    """The topology that a parsed document is; raises `InputError` with every fault."""
+    document = validate(source, Topology)
     problems = list(_reference_problems(document))
     if problems:
         raise InputError(problems)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.card.croissant import croissant
-from audit.card.facts import gather
 from audit.card.markdown import card
 from audit.card.page import Contents, page
 from audit.card.timeline import timelines
@@ -18,7 +17,7 @@ from tagger.summary import topology_file
 from topologies import Topology, load_topology
 from topologies.files import sha256_file, write_text
 
-__all__ = ["write_card"]
+__all__ = ["card_texts", "write_card"]
 
 
 def write_card(
@@ -28,23 +27,30 @@ def write_card(
 
     Every text is made before the first is written, and each file is written whole or not at all.
     """
+    texts, metadata = card_texts(folder, data, checks, released=released)
+    texts |= {"croissant.json": json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return {name: sha256_file(folder / name) for name in texts}
+
+
+def card_texts(
+    folder: Path | None, data: AuditData, checks: Sequence[CheckResult], *, released: bool
+) -> tuple[dict[str, str], dict[str, object]]:
+    """The card's pages by their names, and its metadata; nothing is written.
+
+    Without a ``folder`` they lack what is only told there: topologies, times, further tables.
+    """
     contents = Contents(
         summary=data.summary,
         checks=checks,
         released=released,
-        facts=gather(data),
-        timelines=timelines(folder, data),
-        topologies=_topologies(folder, data.summary),
+        facts=data.card_facts,
+        timelines=timelines(folder, data) if folder else [],
+        topologies=_topologies(folder, data.summary) if folder else {},
     )
-    metadata = croissant(folder, data, checks, released=released)
-    texts = {
-        "card.md": card(contents),
-        "card.html": page(contents),
-        "croissant.json": json.dumps(metadata, indent=2, ensure_ascii=False) + "\n",
-    }
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    return {name: sha256_file(folder / name) for name in texts}
+    texts = {"card.md": card(contents), "card.html": page(contents)}
+    return texts, croissant(folder, data, checks, released=released)
 
 
 def _topologies(folder: Path, summary: DatasetSummary) -> dict[str, Topology]:

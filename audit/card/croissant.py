@@ -5,7 +5,7 @@ Written as plain JSON-LD: the library of that name is for reading, and checks it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from audit.card.responsible import responsible_use
 from audit.data import AuditData
 from audit.result import CheckResult
-from tagger.summary import ACTIVITIES_FILE, LABELS_FILE, SPLITS_FILE, flows_file
+from tagger.summary import ACTIVITIES_FILE, LABELS_FILE, SPLITS_FILE
 
 CONTEXT: Final[dict[str, Any]] = {
     "@language": "en",
@@ -68,12 +68,11 @@ FORMATS: Final = {".parquet": "application/x-parquet", ".yaml": "application/yam
 
 
 def croissant(
-    folder: Path, data: AuditData, checks: Sequence[CheckResult], *, released: bool
+    folder: Path | None, data: AuditData, checks: Sequence[CheckResult], *, released: bool
 ) -> dict[str, object]:
-    """The metadata of the dataset in a folder as JSON-LD."""
+    """The metadata of a dataset as JSON-LD; what is in its folder, if it has one, besides flows."""
     summary = data.summary
     times = _times(data)
-    schema = pq.read_schema(flows_file(folder, summary.runs[0].run_id))
     said = "released by its audit" if released else "NOT released by its audit"
     return {
         "@context": CONTEXT,
@@ -100,13 +99,13 @@ def croissant(
             },
         ],
         "recordSet": [
-            _records("flows", "Flows with features and packet sequences.", schema,
+            _records("flows", "Flows with features and packet sequences.", data.fields,
                      {"fileSet": {"@id": FLOW_TABLES}}),
             *(
                 _records(name, about, pq.read_schema(folder / file),
                          {"fileObject": {"@id": file}})
                 for name, (file, about) in TABLES.items()
-                if file in summary.files
+                if folder and file in summary.files
             ),
         ],
     }  # fmt: skip
@@ -124,7 +123,7 @@ def _file(name: str, digest: str) -> dict[str, object]:
 
 
 def _records(
-    name: str, about: str, schema: pa.Schema, source: dict[str, object]
+    name: str, about: str, schema: Iterable[pa.Field], source: dict[str, object]
 ) -> dict[str, object]:
     return {
         "@type": "cr:RecordSet",

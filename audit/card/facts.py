@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +14,12 @@ import pyarrow as pa
 from audit.card.tree import Node, grow
 from audit.data import AuditData
 from audit.stumps import best_splits
+from audit.suspects import Suspect
 
 SAMPLE_ROWS: Final = 20_000
 TELLING: Final = 9
 CORRELATED: Final = 24
 ALIKE: Final = 0.95  # rank correlation of two features that tell the same
-SUSPECT: Final = re.compile(r"^dst_port$|_ttl_|_mss_|_size_min_|window_(min|scale)|initial_window")
-"""Features that more often tell the host or tool than the traffic."""
 SUSPECTS: Final = 12
 
 Floats = npt.NDArray[np.float64]
@@ -41,19 +39,19 @@ class Split:
 class Facts:
     """A sample of the labelled flows, of the training split where there is one.
 
-    ``values`` is [rows, columns], NaN where unknown; ``codes`` numbers ``classes``. The columns
-    are the features and, at the end, those of ``extra``, which never reach a model. ``shades``
+    ``values`` is [rows, features], NaN where unknown; ``codes`` numbers ``classes``. ``shades``
     are the places of the classes in the whole dataset, by which all pictures colour them.
+    ``suspects`` are those of check D3, the most telling first.
     """
 
     fields: tuple[pa.Field, ...]
-    extra: int
     classes: tuple[str, ...]
     shades: tuple[int, ...]
     codes: Ints
     values: Floats
     flows: int
     split: str
+    suspects: tuple[Suspect, ...]
 
     @property
     def names(self) -> list[str]:
@@ -61,14 +59,9 @@ class Facts:
         return [field.name for field in self.fields]
 
     @property
-    def width(self) -> int:
-        """Columns that are features; they come first."""
-        return len(self.fields) - self.extra
-
-    @property
     def learnable(self) -> bool:
         """Whether there are classes to tell apart and something to tell them by."""
-        return len(self.classes) > 1 and self.width > 0
+        return len(self.classes) > 1 and bool(self.fields)
 
     def unit(self, place: int) -> str:
         """Unit of a column; nothing for counts and shares."""
@@ -86,25 +79,14 @@ class Facts:
 
     def shortcuts(self, place: int, count: int = 3) -> list[Split]:
         """The features that separate one class from the rest best."""
-        accuracy, threshold = (table[: self.width, place] for table in self.splits)
+        accuracy, threshold = (table[:, place] for table in self.splits)
         best = np.argsort(-accuracy, kind="stable")[:count]
         return [Split(self.names[f], float(accuracy[f]), float(threshold[f])) for f in best]
-
-    def suspects(self) -> list[tuple[Split, str]]:
-        """The usual suspects, each with the class that it separates best."""
-        accuracy, threshold = self.splits
-        found = []
-        for place, name in enumerate(self.names):
-            if SUSPECT.search(name):
-                of = int(accuracy[place].argmax())
-                best = Split(name, float(accuracy[place, of]), float(threshold[place, of]))
-                found.append((best, self.classes[of]))
-        return sorted(found, key=lambda one: -one[0].accuracy)[:SUSPECTS]
 
     @cached_property
     def ranks(self) -> Floats:
         """Features by rank, unknown values lowest, with mean 0 and length 1; constants are 0."""
-        filled = np.where(np.isnan(self.values), -np.inf, self.values)[:, : self.width]
+        filled = np.where(np.isnan(self.values), -np.inf, self.values)
         ranks = np.empty_like(filled)
         for place, column in enumerate(filled.T):
             _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
@@ -115,7 +97,7 @@ class Facts:
 
     def order(self) -> Ints:
         """Features from the most telling on: those that separate most classes by one split."""
-        return np.argsort(-self.splits[0][: self.width].mean(axis=1), kind="stable")
+        return np.argsort(-self.splits[0].mean(axis=1), kind="stable")
 
     def telling(self, count: int = TELLING) -> list[int]:
         """The most telling features, without those that only repeat one before them."""
@@ -137,7 +119,7 @@ class Facts:
     @cached_property
     def tree(self) -> Node:
         """The depth-3 tree of the sample."""
-        return grow(self.values[:, : self.width], self.codes, self.names, len(self.classes))
+        return grow(self.values, self.codes, self.names, len(self.classes))
 
 
 def gather(data: AuditData) -> Facts:
@@ -154,18 +136,16 @@ def gather(data: AuditData) -> Facts:
     everywhere = [*counted, *sorted(found - set(counted))]
     classes = tuple(name for name in everywhere if name in found)
     place = {name: number for number, name in enumerate(classes)}
-    extra = tuple(f for f in data.fields if f.name == "dst_port" and f not in data.features)
-    fields = (*data.features, *extra)
-    columns = [data.values(field.name)[rows] for field in fields]
+    columns = [data.values(field.name)[rows] for field in data.features]
     return Facts(
-        fields=fields,
-        extra=len(extra),
+        fields=data.features,
         classes=classes,
         shades=tuple(everywhere.index(name) for name in classes),
         codes=np.array([place[name] for name in label], dtype=np.int64),
         values=np.stack(columns, axis=1) if columns else np.empty((len(rows), 0)),
         flows=total,
         split=split,
+        suspects=tuple(sorted(data.suspects, key=lambda one: -one.accuracy)[:SUSPECTS]),
     )
 
 

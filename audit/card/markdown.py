@@ -167,8 +167,8 @@ def _features(facts: Facts, note: str) -> Iterator[str]:
     yield from _table(
         ["usual suspect", "class", "split at", "accuracy"],
         (
-            [split.feature, name, number(split.threshold), f"{split.accuracy:.3f}"]
-            for split, name in facts.suspects()
+            [one.feature, one.label, number(one.threshold), f"{one.accuracy:.3f}"]
+            for one in facts.suspects
         ),
     )
     yield "### A tree of depth 3"

@@ -84,7 +84,7 @@ def _features(contents: Contents) -> dict[str, object]:
     return {
         "distributions": [_safe(c) for c in charts.distributions(facts, facts.telling())],
         "shortcuts": {name: facts.shortcuts(place) for place, name in enumerate(facts.classes)},
-        "suspects": facts.suspects(),
+        "suspects": facts.suspects,
         "tree": _safe(charts.tree(facts)),
         "correlation": _safe(charts.correlation(*facts.correlation())),
     }

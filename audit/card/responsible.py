@@ -6,9 +6,24 @@ Every sentence follows from the dataset's summary and its audit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from audit.card.wording import IN_NO_SPLIT
 from audit.result import CheckResult
 from tagger import DatasetSummary
+
+REQUIRED: Final = tuple(
+    f"rai:{name}"
+    for name in (
+        *("dataCollection", "dataCollectionType", "dataCollectionMissingData"),
+        *("dataCollectionRawData", "dataCollectionTimeFrame", "dataPreprocessingProtocol"),
+        *("dataAnnotationProtocol", "dataAnnotationAnalysis", "machineAnnotationTools"),
+        *("annotationsPerItem", "annotatorDemographics", "dataUseCases", "dataBiases"),
+        *("dataLimitations", "personalSensitiveInformation", "dataSocialImpact"),
+        "dataReleaseMaintenancePlan",
+    )
+)
+"""Fields of the RAI vocabulary that a whole card has."""
 
 
 def responsible_use(
@@ -29,7 +44,7 @@ def responsible_use(
             "Packets were metered into flows; the metadata of each column defines it.",
             (
                 f"Flows were parted by {summary.splitting.by}, never row by row; "
-                f"{summary.splitting.left_out} flows are in no split."
+                f"{summary.splitting.left_out} flows are in no split, because {IN_NO_SPLIT}."
             ),
         ],
         "rai:dataAnnotationProtocol": [

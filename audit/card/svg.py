@@ -52,6 +52,24 @@ def area(points: Sequence[tuple[float, float]], fill: str) -> str:
     return f'<path d="M{path}Z" fill="{fill}"/>'
 
 
+def track(
+    points: Sequence[tuple[float, float]], stroke: str, *, width: float = 1.6, tip: str = ""
+) -> str:
+    """A line through points."""
+    path = "L".join(f"{num(x)} {num(y)}" for x, y in points)
+    said = f"<title>{escape(tip)}</title>" if tip else ""
+    return (
+        f'<path d="M{path}" fill="none" stroke="{stroke}" stroke-width="{num(width)}" '
+        f'stroke-linejoin="round">{said}</path>'
+    )
+
+
+def dot(x: float, y: float, radius: float, fill: str, *, tip: str = "") -> str:
+    """A filled circle."""
+    said = f"<title>{escape(tip)}</title>" if tip else ""
+    return f'<circle cx="{num(x)}" cy="{num(y)}" r="{num(radius)}" fill="{fill}">{said}</circle>'
+
+
 def colour(place: int) -> str:
     """Colour of a class: twelve, then as many darker and as many paler ones."""
     own = f"var(--c{place % 12})"

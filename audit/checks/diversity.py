@@ -36,7 +36,8 @@ def effective_size(data: AuditData, allowed: Threshold) -> Finding:
         f"{name}: {share * size:.0f} different of {size} ({100 * share:.1f} %)"
         for name, (share, size) in sorted(shares.items(), key=lambda item: item[1])
     )
-    return at_least(min(share for share, _ in shares.values()), allowed.limit, *said)
+    left = {name: share for name, (share, _) in shares.items()}
+    return at_least(min(left.values()), allowed.limit, *said, culprits=left)
 
 
 @check(
@@ -46,7 +47,10 @@ def effective_size(data: AuditData, allowed: Threshold) -> Finding:
     needs=("labelled", "commands"),
 )
 def one_command(data: AuditData, allowed: Threshold) -> Finding:
-    """Count the flows of each class by the command that made them."""
+    """Count the flows of each class by the command that made them: kind, variant and parameters.
+
+    Sessions with equal ones are one command; where only sessions are known, each is one.
+    """
     codes, names = data.codes("command")
     known = data.labelled & (codes >= 0) & _numerous(data)
     if not known.any():
@@ -64,6 +68,7 @@ def one_command(data: AuditData, allowed: Threshold) -> Finding:
             f"{kinds[name]} commands in all"
             for name in sorted(shares, key=lambda name: -shares[name])
         ),
+        culprits=shares,
     )
 
 
@@ -101,7 +106,8 @@ def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
     silent = _fell_silent(data, columns)
     value = max(shares.values())
     failed = value > allowed.limit or silent
-    return Finding("fail" if failed else "pass", value, (*silent, *evidence))
+    over = {name: share for name, share in shares.items() if share > allowed.limit}
+    return Finding("fail" if failed else "pass", value, (*silent, *evidence), over)
 
 
 def _numerous(data: AuditData) -> Bools:

@@ -44,7 +44,8 @@ def host_fingerprint(data: AuditData, allowed: Threshold) -> Finding:
         said.append(f"{sample.labels[code]}: its hosts are named with AUC {values[code]:.3f}")
     value = max(values.values())
     said.append(f"{width} of {len(names)} hosts were told apart")
-    return Finding("fail" if value > allowed.limit else "pass", value, tuple(said))
+    over = {sample.labels[code]: one for code, one in values.items() if one > allowed.limit}
+    return Finding("fail" if over else "pass", value, tuple(said), over)
 
 
 def _living_apart(host: Ints, classes: Ints, width: int) -> list[int]:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from audit.data import AuditData
+from audit.data import AuditData, group
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
-from audit.sample import LEAST_ROWS, thinned
-from audit.stumps import best_splits
-
-ROWS: Final = 50_000
-SUSPECTS: Final = {
-    "destination port": r"(^|_)(dst|dest|destination|d|ds)_?(port|pt)$",
-    "time to live": r"(^|_)[sd]?ttl(_|$)",
-    "initial window": r"(^|_)(init\w*_win\w*|initial_window\w*|[sd]win)(_|$)",
-    "MSS and options": r"(^|_)(mss|tcp_options?|options)(_|$)",
-    "smallest packet": r"(^|_)(min_(packet|pkt)_(len|length|size)|\w*(packet_length|pkt_len|size)"
-    r"_min(_bytes)?|min_seg_size_forward)$",
-}
-"""What has told classes apart in published datasets, by the words of their columns' names."""
+from audit.suspects import Training
 
 
 @check(
@@ -37,14 +20,15 @@ SUSPECTS: Final = {
 )
 def single_split(data: AuditData, allowed: Threshold) -> Finding:
     """Measured on the training split; unknown values stand below all others."""
-    rows, classes, codes = _training(data)
+    training = Training.of(data)
+    classes = training.classes
     if len(classes) < 2 or not data.features:
         return nothing_to_measure("fewer than two classes, or no features, in the training split")
     best = dict.fromkeys(classes, (0.0, "", 0.0))
     for field in data.features:
-        for name, accuracy, threshold in _of(data, field.name, rows, codes, classes):
+        for name, accuracy, threshold in training.splits(data, field.name):
             known = (accuracy, field.name, threshold)
-            if not allowed.allow.keys() & {field.name, f"{name}/{field.name}"}:
+            if not _may(field, name, allowed):
                 best[name] = max(best[name], known)
     evidence = [
         f"{name}: {accuracy:.3f} by {feature} at {threshold:.6g}"
@@ -53,7 +37,8 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
     over = sum(accuracy > allowed.limit for accuracy, _, _ in best.values())
     evidence.append(f"{over} of {len(classes)} classes above {allowed.limit:g}")
     evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
-    return at_most(max(one for one, _, _ in best.values()), allowed.limit, *evidence)
+    values = {name: accuracy for name, (accuracy, _, _) in best.items()}
+    return at_most(max(values.values()), allowed.limit, *evidence, culprits=values)
 
 
 @check(
@@ -68,62 +53,30 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     """Destination port, TTL, initial window, MSS and options, smallest packet, one by one.
 
     A suspect that is no feature (a key, as our ports are) is shown and not judged. Flows without a
-    value, such as those of UDP without a window, do not count: that is their protocol.
+    value, such as those of UDP without a window, do not count: that is their protocol. Nor does
+    what is allowed by name.
     """
-    rows, classes, codes = _training(data)
-    if len(classes) < 2:
-        return nothing_to_measure("fewer than two classes in the training split")
-    features = {field.name for field in data.features} - allowed.allow.keys()
-    judged, evidence = [], []
-    for field, suspect in _suspects(data):
-        known = np.isfinite(data.values(field.name)[rows])
-        if len(np.unique(codes[known])) < 2:
-            continue
-        name, accuracy, threshold = max(
-            _of(data, field.name, rows[known], codes[known], classes), key=lambda one: one[1]
-        )
-        mark = "" if field.name in features else " (no model sees it)"
-        evidence.append(
-            f"{suspect}: {name} {accuracy:.3f} by {field.name} at {threshold:.6g}{mark}"
-        )
-        if field.name in features:
-            judged.append(accuracy)
-    if not evidence:
+    suspects = data.suspects
+    if not suspects:
         return nothing_to_measure("no port, TTL, window, option or smallest packet in the table")
-    return at_most(max(judged, default=0.0), allowed.limit, *evidence)
+    values: dict[str, float] = {}
+    evidence = []
+    for one in suspects:
+        telling = [found for found in one.splits if not _may(one.field, found[0], allowed)]
+        if not telling:
+            continue
+        name, accuracy, threshold = telling[0]
+        mark = "" if one.seen else " (no model sees it)"
+        evidence.append(
+            f"{one.kind}: {name} {accuracy:.3f} by {one.feature} at {threshold:.6g}{mark}"
+        )
+        if one.seen:
+            values[name] = max(accuracy, values.get(name, 0.0))
+    evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
+    return at_most(max(values.values(), default=0.0), allowed.limit, *evidence, culprits=values)
 
 
-def _suspects(data: AuditData) -> list[tuple[pa.Field, str]]:
-    found = []
-    for field in data.fields:
-        plain = re.sub(r"[\W_]+", "_", field.name.casefold()).strip("_")
-        found += [
-            (field, suspect)
-            for suspect, pattern in SUSPECTS.items()
-            if not pa.types.is_nested(field.type) and re.search(pattern, plain)
-        ]
-    return found
-
-
-def _training(data: AuditData) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64]]:
-    """Rows to measure on, the classes that have enough of them, and the class of each row."""
-    rows = np.flatnonzero(data.train)
-    label = data.label[rows].astype(str)
-    names, sizes = np.unique(label, return_counts=True)
-    enough = np.isin(label, names[sizes >= LEAST_ROWS])
-    rows = rows[enough]
-    classes, codes = np.unique(label[enough], return_inverse=True)
-    some = thinned(codes, ROWS)
-    return rows[some], classes.tolist(), codes[some]
-
-
-def _of(
-    data: AuditData,
-    column: str,
-    rows: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int64],
-    classes: list[str],
-) -> list[tuple[str, float, float]]:
-    """Of each class its name, its best balanced accuracy and the threshold."""
-    accuracy, threshold = best_splits(data.values(column)[rows], codes, len(classes))
-    return list(zip(classes, accuracy.tolist(), threshold.tolist(), strict=True))
+def _may(field: pa.Field, label: str, allowed: Threshold) -> bool:
+    """Whether a feature may tell a class: it, or it or its group for this class, is allowed."""
+    names = {field.name, f"{label}/{field.name}", f"{label}/{group(field)}"}
+    return bool(allowed.allow.keys() & names)

@@ -7,16 +7,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from audit.data import AuditData, Floats, Ints
-from audit.learn import Ranks
+from audit.data import AuditData, Context, Floats, Ints, is_text
+from audit.distance import FEWEST, jensen_shannon, unit_ranks
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
 VENDI_ROWS: Final = 400  # of a class; the score takes their eigenvalues
 WIDTH: Final = 0.05  # mean distance of ranks at which two flows count as different
-BINS: Final = 10
 CORRELATED: Final = 0.98
 CORRELATION_ROWS: Final = 5_000
-FEWEST: Final = 20  # flows of a class in a run, to compare their histograms
+COUNTED: Final[tuple[Context, ...]] = ("host", "target", "tool", "command")
 
 
 @check(
@@ -27,17 +26,18 @@ FEWEST: Final = 20  # flows of a class in a run, to compare their histograms
 )
 def spread_of_classes(data: AuditData, allowed: Threshold) -> Finding:
     """Vendi score (the exponential of the entropy of a similarity matrix's eigenvalues) by class,
-    with distinct hosts and commands, and the Jensen-Shannon distance between runs.
+    with distinct hosts, targets, tools and commands (a tool with its parameters), how long flows
+    last, and the Jensen-Shannon distance between runs.
     """
     sample = data.sample
-    ranks = _unit_ranks(data)
+    ranks = unit_ranks(data)
     scores, evidence = {}, []
     for code, name in enumerate(sample.labels):
         rows = np.flatnonzero(sample.classes == code)
         scores[name] = vendi_score(ranks[rows[:: max(1, len(rows) // VENDI_ROWS)]])
         evidence.append(f"{name}: Vendi {scores[name]:.1f} of {len(rows)}{_distinct(data, rows)}")
     evidence += _between_runs(data, ranks)
-    return at_least(min(scores.values()), allowed.limit, *evidence)
+    return at_least(min(scores.values()), allowed.limit, *evidence, culprits=scores)
 
 
 def vendi_score(points: Floats) -> float:
@@ -51,19 +51,16 @@ def vendi_score(points: Floats) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _unit_ranks(data: AuditData) -> Floats:
-    """The sample's features as ranks from 0 to 1; 0 is unknown."""
-    values = data.sample.values
-    ranks = Ranks.fit(values)(values).astype(np.float64) + 1
-    return np.asarray(ranks / np.maximum(ranks.max(axis=0), 1), dtype=np.float64)
-
-
 def _distinct(data: AuditData, rows: Ints) -> str:
     said = ""
-    for what in ("host", "tool", "command"):
+    for what in COUNTED:
         if what in data.context:
-            codes, _ = data.codes(what)
-            said += f", {len(np.unique(codes[data.sample.rows[rows]]))} {what}s"
+            codes = data.codes(what)[0][data.sample.rows[rows]]
+            said += f", {len(np.unique(codes[codes >= 0]))} {what}s"
+    if data.has("first_ns", "last_ns") and not is_text(data.column("first_ns").type):
+        lasts_s = (data.values("last_ns") - data.values("first_ns"))[data.sample.rows[rows]] / 1e9
+        low, high = np.quantile(lasts_s, (0.1, 0.9))
+        said += f", lasting {low:.3g} to {high:.3g} s (10th to 90th percentile)"
     return said
 
 
@@ -71,8 +68,6 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
     """Of each class the mean Jensen-Shannon distance of features between its two largest runs."""
     if "run" not in data.context:
         return []
-    from scipy.spatial.distance import jensenshannon
-
     sample = data.sample
     run = data.codes("run")[0][sample.rows]
     said = []
@@ -82,11 +77,8 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
         if sizes[other] < FEWEST:
             continue
         sides = [ranks[(sample.classes == code) & (run == side)] for side in (one, other)]
-        distances = [
-            jensenshannon(*(np.histogram(side[:, k], BINS, (0, 1))[0] + 1e-9 for side in sides), 2)
-            for k in range(ranks.shape[1])
-        ]
-        said.append(f"{name}: Jensen-Shannon distance between runs {np.mean(distances):.3f}")
+        distance = jensen_shannon(*sides)
+        said.append(f"{name}: Jensen-Shannon distance between runs {distance:.3f}")
     return said
 
 
@@ -98,7 +90,7 @@ def _between_runs(data: AuditData, ranks: Floats) -> list[str]:
 )
 def impaired_only(data: AuditData, allowed: Threshold) -> Finding:
     """Between-settings variance over all variance of each feature's ranks, mean over classes."""
-    sample, ranks = data.sample, _unit_ranks(data)
+    sample, ranks = data.sample, unit_ranks(data)
     setting = data.codes("impairment")[0][sample.rows]
     shares = {}
     for code, name in enumerate(sample.labels):
@@ -108,7 +100,7 @@ def impaired_only(data: AuditData, allowed: Threshold) -> Finding:
     if not shares:
         return nothing_to_measure("no class was seen under two impairments")
     said = (f"{name}: {100 * share:.1f} %" for name, share in shares.items())
-    return at_most(max(shares.values()), allowed.limit, *said)
+    return at_most(max(shares.values()), allowed.limit, *said, culprits=shares)
 
 
 def _explained(values: Floats, setting: Ints) -> float:
@@ -134,7 +126,7 @@ def correlated(data: AuditData, allowed: Threshold) -> Finding:
     """
     from scipy.sparse.csgraph import connected_components
 
-    ranks = _unit_ranks(data)
+    ranks = unit_ranks(data)
     ranks = ranks[:: max(1, len(ranks) // CORRELATION_ROWS)]
     varying = np.flatnonzero(ranks.std(axis=0) > 0)
     if len(varying) < 2:

@@ -112,6 +112,16 @@ def machine_code(dispatcher: Any, arguments: tuple[object, ...]) -> Code:
     )
 
 
+def assembled(text: str, about: tuple[str, ...]) -> Code:
+    """Compile LLVM code of a function `ENTRY` that is called as a loop is, and returns nothing."""
+    llvm.initialize_native_target()  # as numba does when it compiles its first function
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(text)
+    module.triple = llvm.get_process_triple()
+    linked = flat(_object_code(module), ENTRY)
+    return Code(code=linked.code, entry=linked.entry, signature=about, result="")
+
+
 def _named(kind: Any) -> str:
     return str(kind) if isinstance(kind, types.Number | types.Boolean) else type(kind).__name__
 

@@ -21,9 +21,10 @@ import gc
 import os
 import struct
 import sys
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final, TypeVar, cast
@@ -34,6 +35,7 @@ from flowmeter.core.machine import OBJECT_BYTES, WORDS_AT, Loaded, find, keep, s
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 COMPILING: Final = RLock()
+WORD: Final = 2**64 - 1
 
 
 def _runs() -> bool:
@@ -89,7 +91,7 @@ class Loop(Inner):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._entries: dict[tuple[object, ...], _Entry] = {}
+        self._entries: dict[tuple[object, ...], Entry] = {}
         self._by_numba: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -101,7 +103,7 @@ class Loop(Inner):
         entry = self._entries.get(kinds)
         if entry is None:
             with COMPILING:
-                entry = self._entries.get(kinds) or self._entry(kinds, arguments, len(words))
+                entry = self._entries.get(kinds) or self._entry(kinds, arguments)
             if entry is None:
                 return self._by_numba(*arguments)
         return entry(words)
@@ -111,9 +113,7 @@ class Loop(Inner):
         """Types of arguments that it has code for."""
         return [entry.signature for entry in self._entries.values()] or super().signatures
 
-    def _entry(
-        self, kinds: tuple[object, ...], arguments: tuple[object, ...], count: int
-    ) -> _Entry | None:
+    def _entry(self, kinds: tuple[object, ...], arguments: tuple[object, ...]) -> Entry | None:
         name = f"{self.py_func.__module__.rpartition('.')[2]}.{self.__name__}"
         key = blake2b(f"{sources()} {kinds}".encode(), digest_size=16).hexdigest()
         loaded = find(name, key) if RUNS else None
@@ -124,7 +124,7 @@ class Loop(Inner):
 
             self._by_numba = callable_by_numba(self.py_func)
             return None
-        self._entries[kinds] = _Entry(loaded, count)
+        self._entries[kinds] = Entry(loaded)
         return self._entries[kinds]
 
     def _made(self, name: str, key: str, arguments: tuple[object, ...]) -> Loaded | None:
@@ -138,19 +138,18 @@ class Loop(Inner):
                 return None
 
 
-class _Entry:
+class Entry:
     """Machine code that can be called."""
 
-    def __init__(self, loaded: Loaded, count: int) -> None:
+    def __init__(self, loaded: Loaded) -> None:
         self.signature = loaded.signature
         self._result = struct.Struct(loaded.result)
         self._loaded = loaded  # the code is there as long as this
-        self._block = ctypes.c_int64 * count
         self._call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(loaded.address)
 
     def __call__(self, words: list[int]) -> Any:
-        block = self._block(*words)
-        status = self._call(ctypes.addressof(block))
+        block = array("Q", words)
+        status = self._call(block.buffer_info()[0])
         if status:
             raise RuntimeError(f"compiled code ended with {status}")
         result = self._result.unpack_from(block)
@@ -171,11 +170,18 @@ def _put(argument: Any, words: list[int]) -> object:
     if isinstance(argument, np.void):
         words.append(np.frombuffer(argument, np.uint8).ctypes.data)
         return argument.dtype
-    kind = np.dtype(type(argument))
-    if kind.kind not in "iub":
-        raise TypeError(f"compiled loops take no {type(argument).__name__}")
-    words.append(int(argument))
+    kind = _number(type(argument))
+    words.append(int(argument) & WORD)  # below 0 as its two's complement
     return kind
+
+
+@cache
+def _number(kind: type) -> np.dtype[Any]:
+    """What a number is to numpy."""
+    number = np.dtype(kind)
+    if number.kind not in "iub":
+        raise TypeError(f"compiled loops take no {kind.__name__}")
+    return number
 
 
 @contextmanager

@@ -26,6 +26,7 @@ DIGEST_BYTES: Final = 16
 # What is handed over, in bytes from its beginning: the result at 0, then
 ERROR_AT, WORDS_AT = 64, 72
 OBJECT_BYTES: Final = object.__basicsize__  # what every Python object begins with
+COMPILED: Final = ("core", "features", "input")  # folders of what becomes machine code
 CPU_LINES: Final = ("flags", "model name")
 
 
@@ -90,7 +91,7 @@ def sources() -> str:
     """Changes with every file that holds compiled functions or what they use, and with numba."""
     digest = blake2b(b"%d" % OBJECT_BYTES, digest_size=16)
     package = Path(__file__).parents[1]
-    for path in sorted([*package.glob("core/*.py"), *package.glob("input/*.py")]):
+    for path in sorted(path for folder in COMPILED for path in package.glob(f"{folder}/*.py")):
         digest.update(path.read_bytes())
     for library in ("numba", "llvmlite"):
         found = find_spec(library)

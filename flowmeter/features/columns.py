@@ -55,6 +55,16 @@ class Columns:
         # One field lies every 400 bytes; gathered once, later arithmetic runs at full speed.
         return self._kept(("side", field), lambda: np.ascontiguousarray(self.rows.sides[field].T))
 
+    def recent(self, field: str) -> Column:
+        """A field of RECENT, contiguous [n]."""
+        return self._kept(("recent", field), lambda: np.ascontiguousarray(self.rows.recent[field]))
+
+    def payload(self, position: int) -> Column:
+        """The payload of one of the first packets with any, contiguous [n]."""
+        every = self._kept("payloads", lambda: np.ascontiguousarray(self.rows.payloads.T))
+        payload: Column = every[position]
+        return payload
+
     def once(self, make: Callable[[Columns], Made]) -> Made:
         """``make(self)``, made at the first call and remembered."""
         return self._kept(make, lambda: make(self))

@@ -147,14 +147,10 @@ def _down_up(columns: Columns) -> Column:
 
 def _first_payload(position: int) -> Compute:
     def compute(columns: Columns) -> Column:
-        sizes = columns.once(_payloads)[position]
+        sizes = columns.payload(position)
         return known(sizes, sizes != 0)
 
     return compute
-
-
-def _payloads(columns: Columns) -> Column:
-    return np.ascontiguousarray(columns.rows.payloads.T)
 
 
 def _entropy(columns: Columns) -> Column:

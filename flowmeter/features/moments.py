@@ -20,7 +20,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from flowmeter.features.columns import Column, Columns, Compute, divisor, known, packets, shared
+from flowmeter.features.columns import (
+    Column,
+    Columns,
+    Compute,
+    divisor,
+    flow_field,
+    known,
+    packets,
+    shared,
+    side_field,
+)
 from flowmeter.features.feature import FULL, IP_LENGTH, TIMES, Feature, each_side
 
 NO_SPREAD: Final = 1e-9
@@ -79,37 +89,37 @@ def features() -> Iterator[Feature]:
         yield from each_side(
             f"size_{shape}", "1", "float32", "moments",
             f"{text} of IP packet lengths, {{path}}; NaN if all are equal", IP_LENGTH,
-            _shape(shape, sizes, Columns.side, "size"), FULL,
+            _shape(shape, sizes, side_field, "size"), FULL,
         )  # fmt: skip
         yield from each_side(
             f"iat_{shape}", "1", "float32", "moments",
             f"{text} of the times between successive packets, {{path}}; NaN if all are equal",
-            TIMES, _shape(shape, side_gaps, Columns.side, "iat"), FULL,
+            TIMES, _shape(shape, side_gaps, side_field, "iat"), FULL,
         )  # fmt: skip
         yield Feature(
             f"iat_{shape}", "1", "float32", "moments",
             f"{text} of the times between successive packets, both directions; NaN if all are "
-            "equal", TIMES, _shape(shape, flow_gaps, Columns.flow, "iat"), FULL,
+            "equal", TIMES, _shape(shape, flow_gaps, flow_field, "iat"), FULL,
         )  # fmt: skip
 
 
 def _shape(
     shape: str,
     of: Callable[[Columns], Sums],
-    field: Callable[[Columns, str], Column],
+    field: Callable[[str], Compute],
     prefix: str,
 ) -> Compute:
     def skewness(columns: Columns) -> Column:
         number, shift, square, variance = of(columns)
         variance = known(variance, variance > 0)
-        third = field(columns, f"{prefix}_d3") / number - shift * (3 * square - 2 * shift * shift)
+        third = field(f"{prefix}_d3")(columns) / number - shift * (3 * square - 2 * shift * shift)
         skew: Column = third / (variance * np.sqrt(variance))
         return skew
 
     def kurtosis(columns: Columns) -> Column:
         number, shift, square, variance = of(columns)
         variance = known(variance, variance > 0)
-        cube, fourth = field(columns, f"{prefix}_d3") / number, field(columns, f"{prefix}_d4")
+        cube, fourth = field(f"{prefix}_d3")(columns) / number, field(f"{prefix}_d4")(columns)
         rest = shift * (4 * cube - shift * (6 * square - 3 * shift * shift))
         kurt: Column = (fourth / number - rest) / (variance * variance) - 3
         return kurt

@@ -31,7 +31,6 @@ def features() -> Iterator[Feature]:
 
 def _field(field: str) -> Compute:
     def compute(columns: Columns) -> Column:
-        column: Column = columns.rows.recent[field]
-        return column
+        return columns.recent(field)
 
     return compute

@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 import builder
+from audit.patch import read_patch
 from gsta.cli.common import format_option, next_step, print_records, reporter
 from gsta.cli.lab import as_run_options, backend_option, run_options
+from gsta.derive import derive
+from gsta.generate import Labs
 from gsta.order import load_spec
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
@@ -22,12 +25,27 @@ from topologies.errors import GateError
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
 @click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
 @click.option("--no-pcap", is_flag=True, help="Meter while the labs run; keep no packets.")
+@click.option(
+    "--patch",
+    type=click.Path(path_type=Path),
+    help="Change spec and topologies first, as this file says (gsta audit --suggest).",
+)
+@click.option(
+    "--until-clean",
+    "again",
+    type=click.IntRange(1, 20),
+    default=0,
+    metavar="N",
+    help="If the audit blocks, change what it proposes and generate anew, up to N times.",
+)
 @run_options
 @backend_option
 @format_option
 def build(
     spec: Path,
     *,
+    patch: Path | None,
+    again: int,
     backend: str,
     serial: bool,
     ray_address: str | None,
@@ -37,15 +55,19 @@ def build(
 ) -> None:
     """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
     order = load_spec(spec)
+    changes = None if patch is None else read_patch(patch)
+    labs = Labs(backend, as_run_options(**chosen), keep_packets=not no_pcap)
     workspace = Workspace.default()
     progress = reporter()
+    folder = workspace.new_build(order.spec.model.name)
+    if changes is not None:
+        order = derive(order, changes.model.changes, folder, patch=changes.source)
     outcome = run_pipeline(
         order,
-        folder=workspace.new_build(order.spec.model.name),
+        folder=folder,
         store=Store.open(workspace.home),
-        backend=backend,
-        options=as_run_options(**chosen),
-        keep_packets=not no_pcap,
+        labs=labs,
+        again=again,
         runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
         reporter=progress,
     )

@@ -13,28 +13,17 @@ from importlib import import_module
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gsta.reporting import ConsoleReporter
 from topologies.errors import INTERRUPTED, GstaError, InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-PIPE_WIDTH: Final = 160
 FORMATS: Final = ("table", "json", "jsonl", "csv")
-
-
-def errors() -> Console:
-    """The console for people: stderr."""
-    return Console(stderr=True)
 
 
 def reporter() -> ConsoleReporter:
     """Progress as the ``--quiet`` of this call wants it."""
-    return ConsoleReporter(
-        errors(), quiet=bool(click.get_current_context().find_root().params["quiet"])
-    )
+    return ConsoleReporter(quiet=bool(click.get_current_context().find_root().params["quiet"]))
 
 
 def format_option(function: Function) -> Function:
@@ -66,13 +55,27 @@ def print_records(
         writer.writerows(records)
         click.echo(text.getvalue(), nl=False)
     else:
-        table = Table(box=None, pad_edge=False)
-        for name in names:
-            table.add_column(name.replace("_", " "))
-        for record in records:
-            table.add_row(*(Text(str(record.get(name, ""))) for name in names))
-        wide = None if sys.stdout.isatty() else PIPE_WIDTH
-        Console(width=wide).print(table, highlight=False)
+        rows = [[str(record.get(name, "")) for name in names] for record in records]
+        _print_table([name.replace("_", " ") for name in names], rows)
+
+
+def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """As wide as it is, or on a terminal as wide as that."""
+    if sys.stdout.isatty():
+        from rich.console import Console  # takes a while to load
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*heads, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console().print(table, highlight=False)
+        return
+    lines = [[" ".join(cell.split("\n")) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 def next_step(text: str) -> None:

@@ -25,7 +25,7 @@ def test_every_field_says_what_it_is(model):
     [
         (
             {"families": ("svm",)},
-            "expected families among random_forest, xgboost, each once, got svm",
+            "expected families among cnn, .*, resann, xgboost, each once, got svm",
         ),
         ({"families": ("xgboost", "xgboost")}, "each once"),
         ({"families": ()}, "at least 1"),

@@ -36,7 +36,7 @@ def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, fam
     table = pq.ParquetFile(folder / "flows/run_id=bbbb/part-0.parquet").read()
     raw = np.stack([table[field.name].to_numpy() for field in result.features], axis=1)
     seen = Inputs(features=steps.apply(raw.astype(np.float32)))
-    answer = OnnxModel(result.onnx).predict(seen).argmax(axis=1)
+    answer = result.calibration.apply(OnnxModel(result.onnx).predict(seen)).argmax(axis=1)
     truth = table["src_port"].to_numpy() - 1000
     assert (answer == truth).mean() == pytest.approx(result.test.accuracy)
     assert result.test.f1_macro > 0.8
@@ -59,9 +59,9 @@ def test_the_result_says_where_it_comes_from(write):
     assert result.notes == ()
     assert BuildConfig(**result.config) == QUICK
     assert {"numpy", "python", "xgboost-cpu"} <= set(result.versions)
-    assert list(result.timings) == ["read", "search", "refit", "judge"]
+    assert list(result.timings) == ["read", "search", "refit", "judge", "study"]
     assert result.quantiles.missing[-1] == pytest.approx(0.1, abs=0.05)
-    assert [step.stage for step in heard] == ["read", *["search"] * 4, "refit", "judge"]
+    assert [step.stage for step in heard] == ["read", *["search"] * 4, "refit", "judge", "study"]
     assert "onnx" not in json.loads(json.dumps(result.to_json(), allow_nan=False))
 
 

@@ -1,4 +1,4 @@
-"""The stored rows of the golden captures: reading them, and writing them by the reference meter.
+"""The golden captures as the package has them: written with rows by the reference meter.
 
     python -m tests.flowmeter.golden_rows
 
@@ -9,10 +9,10 @@ states. A row is stored without the columns that are 0 or unknown.
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
+from base64 import b64encode
 from typing import Any, Final
 
+from flowmeter.selftest import FOLDER, golden_case, is_default, ordered
 from tests.flowmeter import (
     golden_flows,
     golden_formats,
@@ -22,11 +22,11 @@ from tests.flowmeter import (
     golden_tstat,
     golden_tunnels,
 )
+from tests.flowmeter.golden_formats import pcap
 from tests.flowmeter.golden_kit import GOLDEN, Golden
-from tests.flowmeter.reference import Reference, Settings, ordered
+from tests.flowmeter.reference import Reference, Settings
 from tests.flowmeter.reference_tstat import TstatReference
 
-FOLDER: Final = Path(__file__).parent / "golden"
 MODULES: Final = (
     golden_formats, golden_links, golden_tunnels, golden_flows, golden_tstat, golden_tcp,
     golden_payload,
@@ -34,14 +34,13 @@ MODULES: Final = (
 
 
 def stored(name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((FOLDER / f"{name}.json").read_text())
-    return rows
+    return list(golden_case(name).rows)
 
 
-def is_default(value: Any) -> bool:
-    if isinstance(value, list):
-        return not any(value)
-    return value == 0 or (isinstance(value, float) and math.isnan(value))
+def files_of(golden: Golden) -> dict[str, bytes]:
+    """The capture's files by name."""
+    whole = [("capture.pcap", pcap(golden.frames, link=golden.link))]
+    return dict(golden.files or whole)
 
 
 def computed(golden: Golden) -> tuple[list[dict[str, Any]], int]:
@@ -61,8 +60,15 @@ def computed(golden: Golden) -> tuple[list[dict[str, Any]], int]:
 
 def main() -> None:
     for name, build in GOLDEN.items():
-        rows, _ = computed(build())
-        text = json.dumps(rows, indent=1, sort_keys=True)
+        golden = build()
+        rows, _ = computed(golden)
+        told = {
+            "config": golden.config,
+            "files": {file: b64encode(data).decode() for file, data in files_of(golden).items()},
+            "rejects": golden.rejects,
+            "rows": rows,
+        }
+        text = json.dumps(told, indent=1, sort_keys=True)
         (FOLDER / f"{name}.json").write_text(text + "\n")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from flowmeter.selftest import ordered
 from tests.flowmeter import reference_rows
 from tests.flowmeter.reference_packets import ACK, FIN, RST, SYN, Seen, Unmetered, dissected
 from tests.flowmeter.reference_rows import SECOND, Sight
@@ -219,9 +220,3 @@ def metered(capture: Capture, settings: Settings | None = None) -> list[dict[str
     for time_ns, frame in capture:
         meter.take(time_ns, frame)
     return ordered(meter.finish())
-
-
-def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By first packet, then key, then segment."""
-    names = ("first_ns", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "last_ns")
-    return sorted(rows, key=lambda row: tuple(row[name] for name in names))

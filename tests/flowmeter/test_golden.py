@@ -4,50 +4,40 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from flowmeter import MeterConfig, flow_schema, meter
-from tests.flowmeter.conftest import Lab
-from tests.flowmeter.golden_formats import pcap
-from tests.flowmeter.golden_kit import GOLDEN, Golden
-from tests.flowmeter.golden_rows import FOLDER, MODULES, computed, is_default, stored
-from tests.flowmeter.test_reference import NAMES, rows_of, same, tiny
+from flowmeter import flow_schema
+from flowmeter.selftest import FOLDER, difference, golden_case, golden_names, same, tiny
+from tests.flowmeter.golden_kit import GOLDEN
+from tests.flowmeter.golden_rows import MODULES, computed, files_of, stored
 
 ENOUGH = 60
 FORMATS = {"": b"\x4d\x3c\xb2\xa1", "gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
-def metered(lab: Lab, name: str, golden: Golden) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    files = golden.files or [("capture.pcap", pcap(golden.frames, link=golden.link))]
-    paths = []
-    for file, data in files:
-        path = lab.folder / f"{name}-{file}"
-        path.write_bytes(data)
-        paths.append(path)
-    result = meter(paths, config=MeterConfig(**golden.config))
-    return rows_of(result.table), result.rejects
+@pytest.mark.parametrize("name", GOLDEN)
+def test_rows(name: str) -> None:
+    """Every column: as stored, and 0 or unknown where nothing is stored."""
+    assert not difference(golden_case(name))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_rows(lab: Lab, name: str) -> None:
-    """Every column: as stored, and 0 or unknown where nothing is stored."""
-    golden = GOLDEN[name]()
-    rows, rejects = metered(lab, name, golden)
-    expected = stored(name)
-    wrong = []
-    for number, (got, row) in enumerate(zip(rows, expected, strict=True)):
-        for column, value in got.items():
-            if column in NAMES:
-                continue
-            absent = [0] * len(value) if isinstance(value, list) else 0.0
-            right = same(column, value, row.get(column, absent))
-            right = right or (column not in row and is_default(value))
-            if not right:
-                wrong.append(f"row {number}: {column} is {value}, expected {row.get(column)}")
-    assert not wrong, "\n".join(wrong)
-    assert rejects == golden.rejects
+def test_the_package_has_the_capture(name: str) -> None:
+    golden, case = GOLDEN[name](), golden_case(name)
+    assert case.files == files_of(golden)
+    assert (case.config, case.rejects) == (golden.config, golden.rejects)
+
+
+def test_a_wrong_row_is_told() -> None:
+    case = golden_case("closed_by_fins")
+    more = case.rows[0] | {"c2s_packets": 99}
+    wrong = difference(replace(case, rows=[more, *case.rows[1:]]))
+    assert wrong == "row 0: c2s_packets is 4, expected 99"
+    assert difference(replace(case, rows=[])) == "2 rows, expected 0"
+    assert "rejects" in difference(replace(case, rejects={"arp": 1}))
+    assert golden_names() == sorted(GOLDEN)
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flowmeter import MeterConfig, flow_schema, meter
+from flowmeter.selftest import NAMES, rows_of, same, tiny
 from tests.flowmeter import reference
 from tests.flowmeter.conftest import SECOND_NS, Lab
 from tests.flowmeter.reference_datagrams import captures, datagrams
 from tests.flowmeter.reference_traffic import Timed, conversations
-
-# Relative: single precision; and what is left of it after a third or fourth power of differences.
-PRECISION: Final = 1e-5
-MOMENT_PRECISION: Final = 1e-3
-# A spread this small beside the values themselves is rounding, and its shape is noise.
-TINY: Final = 1e-3
-# Those of a row that are not computed from its packets.
-NAMES: Final = {"flow_id", "run_id", "network", "origin_id"}
 
 
 def written(lab: Lab, packets: Sequence[Timed], *, link: int = 1) -> Path:
@@ -35,42 +26,6 @@ def written(lab: Lab, packets: Sequence[Timed], *, link: int = 1) -> Path:
         seconds, rest = divmod(time_ns, SECOND_NS)
         data += struct.pack("<IIII", seconds, rest, len(frame), len(frame)) + frame
     return lab.file(data, "random.pcap")
-
-
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The meter's rows in the reference's order, with ``origin_first_ns`` for ``origin_id``."""
-    rows: list[dict[str, Any]] = table.to_pylist()
-    began = {row["flow_id"]: row["first_ns"] for row in rows}
-    for row in rows:
-        row["origin_first_ns"] = began.get(row["origin_id"])
-    return reference.ordered(rows)
-
-
-def same(name: str, got: Any, expected: Any) -> bool:
-    if isinstance(got, list):
-        return len(got) == len(expected) and all(
-            same(name, *pair) for pair in zip(got, expected, strict=True)
-        )
-    if isinstance(got, int):
-        return bool(
-            got == (0 if isinstance(expected, float) and math.isnan(expected) else expected)
-        )
-    if isinstance(got, float) and math.isnan(got):
-        return math.isnan(expected)
-    if not isinstance(got, float):
-        return bool(got == expected)
-    precision = MOMENT_PRECISION if name.endswith(("skewness", "kurtosis")) else PRECISION
-    return math.isclose(got, expected, rel_tol=precision, abs_tol=precision)
-
-
-def tiny(name: str, row: dict[str, Any]) -> bool:
-    """Whether a moment is that of values which hardly differ."""
-    head, _, kind = name.rpartition("_")
-    if kind not in ("skewness", "kurtosis"):
-        return False
-    unit = "bytes" if head.endswith("size") else "ms"
-    middle, spread = row[f"{head}_mean_{unit}"], row[f"{head}_std_{unit}"]
-    return bool(spread <= TINY * middle)
 
 
 def differences(got: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]]) -> list[str]:

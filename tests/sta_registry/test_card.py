@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.metrics import evaluate
+from builder.metrics import evaluate, rare_precision
 from builder.result import BuildResult, Evaluation
 from sta_registry import judge, read_manifest, render_card
 from sta_registry.acceptance import measures
-from sta_registry.card import rare_precision
 from sta_registry.manifest import CARD_FILE
 from topologies.errors import InputError
 
@@ -59,17 +58,17 @@ def test_the_card_has_the_figure_of_an_unseen_topology(sta_folder: Path) -> None
 def test_precision_where_the_class_is_rare() -> None:
     # Recall 0.9, 20 false alarms in 10,000 others: 0.0009 / (0.0009 + 0.002 * 0.999).
     judged = evaluation((90, 10), (20, 9_980))
-    assert rare_precision(judged, 0) == pytest.approx(0.0009 / (0.0009 + 0.001998))
+    assert rare_precision(judged, 0, one_in=1000) == pytest.approx(0.0009 / (0.0009 + 0.001998))
 
 
 def test_no_false_alarm_seen_is_taken_for_three() -> None:
     judged = evaluation((100, 0), (0, 10_000))
-    assert rare_precision(judged, 0) == pytest.approx(0.001 / (0.001 + 0.0003 * 0.999))
+    assert rare_precision(judged, 0, one_in=1000) == pytest.approx(0.001 / (0.001 + 0.0003 * 0.999))
 
 
 def test_a_class_without_flows_has_no_precision() -> None:
     judged = evaluation((0, 0, 0), (1, 5, 0), (0, 0, 5))
-    assert rare_precision(judged, 0) is None
+    assert rare_precision(judged, 0, one_in=1000) is None
 
 
 def test_a_bar_is_met_when_it_is_reached() -> None:

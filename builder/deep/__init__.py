@@ -1,0 +1,5 @@
+"""Neural networks of Keras 3: building, training, exporting and rebuilding them.
+
+Only :mod:`builder.deep.family` may be imported without the extra ``deep``; the other modules
+import Keras, and are imported where they are used.
+"""
