@@ -11,6 +11,7 @@ import numpy.typing as npt
 from builder.families.base import Inputs, Target
 from builder.folds import Fold
 from builder.forecast.series import Series
+from builder.preprocess import Floats
 from topologies.errors import InputError, Problem
 
 Ints = npt.NDArray[np.int64]
@@ -74,6 +75,25 @@ def make_rows(series: Series, *, past: int, horizon: int, season: int) -> Rows:
         np.tile(origins, len(values)),
         np.repeat(np.arange(len(values)), len(origins)),
     )
+
+
+def latest_rows(series: Series, *, past: int, horizon: int, season: int) -> Floats:
+    """The row of each series whose windows to come are after its last: float32 [series, columns].
+
+    Raises
+    ------
+    InputError
+        The series are shorter than the past or the season.
+    """
+    values = series.values
+    longer = np.concatenate([values, np.zeros((len(values), horizon))], axis=1)
+    rows = make_rows(
+        Series(series.names, longer, series.start_ns, series.window_s),
+        past=past,
+        horizon=horizon,
+        season=season,
+    )
+    return rows.inputs.take(np.flatnonzero(rows.origin == values.shape[1])).table()
 
 
 def best_season(values: Doubles, *, horizon: int) -> int:
