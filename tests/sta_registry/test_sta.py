@@ -19,6 +19,7 @@ from builder.data import read_dataset
 from builder.serving import OnnxModel as BuilderModel
 from sta_registry import Sta, load_sta, read_manifest, render_card, write_sta
 from sta_registry.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE
+from sta_registry.onnx_model import BULK_ROWS
 from topologies.errors import InputError, NotFoundError
 from topologies.files import sha256_file
 
@@ -234,3 +235,12 @@ def test_a_sequence_sta_reads_the_packet_columns(
     short = pa.array([[1]] * 3, pa.list_(pa.int8(), 1))
     with pytest.raises(InputError, match=r"seq_direction: expected a column of lists of 4 numbers"):
         sta.predict(flows.set_column(place, "seq_direction", short))
+
+
+def test_many_flows_are_answered_as_few_are(sta: Sta, flow_table: FlowTable) -> None:
+    table = flow_table(BULK_ROWS, seed=11)
+    in_bulk, by_the_runtime = sta.predict(table), sta.predict(table, batch_rows=BULK_ROWS // 4)
+    np.testing.assert_allclose(
+        in_bulk.probabilities, by_the_runtime.probabilities, atol=1e-6, rtol=0
+    )
+    np.testing.assert_array_equal(in_bulk.indices, by_the_runtime.indices)
