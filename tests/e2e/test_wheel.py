@@ -16,7 +16,8 @@ name: wheel
 topology: {topology}
 search: {{trials: 2, folds: 2, families: [random_forest]}}
 acceptance: {{f1_macro: 0.5}}
-accept_checks: {{C1: short, C2: short, D2: short, D3: short, D4: short, D6: short, F1: short, F2: short}}
+accept_checks:
+  {{C1: short, C2: short, D2: short, D3: short, D4: short, D6: short, F1: short, F2: short}}
 """
 
 
