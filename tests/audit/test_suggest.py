@@ -109,6 +109,22 @@ def test_wrong_labels_are_no_fault_of_the_topology(dataset):
     assert (result.changes, result.no_change) == ((), EXHAUSTED)
 
 
+@pytest.mark.parametrize(
+    ("session_s", "wanted"),
+    [
+        (600, {"activities.scanning.session_s": (600.0, 1200.0)}),
+        (3_000, {"phases[1].duration_s": (5.0, 3005.0)}),
+    ],
+)
+def test_attacks_that_were_stopped_get_the_time_to_tell_their_effect(dataset, session_s, wanted):
+    dataset.outcome = "stopped"  # after the thousand seconds that the flows span
+    dataset.topology["activities"]["scanning"]["session_s"] = session_s
+    data = load_dataset(dataset.write())
+    stopped = all_checks()["F2"](data, load_thresholds(THRESHOLDS, known=all_checks()))
+    result = stopped.model_copy(update={"id": "C3", "verdict": "fail"})
+    assert changes(advised(data, [result])[0]) == wanted
+
+
 def torn(dataset, port):
     """Make a third of all flows ambiguous, to a port of the server."""
     for row in of_class(dataset, "ssh")[::2] + of_class(dataset, "web")[::2]:
