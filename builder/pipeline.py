@@ -21,14 +21,16 @@ from builder.evaluation.records import Findings
 from builder.evaluation.shipped import Shipped
 from builder.evaluation.speed import measure
 from builder.evaluation.study import study
-from builder.families import BASELINES, families
+from builder.families import families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
 from builder.foreign import FlowTables
-from builder.objective import Candidate, Fitted, Objective, Trainer
+from builder.heuristics import HEURISTICS
+from builder.journal import TrialJournal, search_key
+from builder.objective import Fitted, Objective, Trainer, again
 from builder.result import BuildResult, Trial
 from builder.runners import Runner
-from builder.search import Listener, Progress, RandomSearch, best, search
+from builder.search import Budget, Listener, Progress, best, search
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
@@ -61,6 +63,7 @@ def build(
     runner: Runner,
     progress: Listener = _silent,
     accept_unreleased: bool = False,
+    journal: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
     """Find, train and judge a model.
@@ -77,6 +80,8 @@ def build(
         Called as each stage starts and after every trial.
     accept_unreleased
         Learn from a dataset that the audit did not release.
+    journal
+        Where finished trials are recorded; those that are there already are not run again.
     clock
         Seconds that only grow.
 
@@ -96,27 +101,22 @@ def build(
         trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
-    heuristic = RandomSearch({n: f.space for n, f in trainer.families.items()}, config.seed)
+    known = None if journal is None else TrialJournal(journal, search_key(data.sha256, config))
     target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
     objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
             objective,
-            heuristic,
+            trainer.families,
+            HEURISTICS[config.heuristic](config.seed),
             runner,
-            trials=config.trials,
-            time_budget_s=config.time_budget_s,
-            trial_timeout_s=config.trial_timeout_s,
+            budget=Budget(config.trials, config.time_budget_s, config.trial_timeout_s),
             progress=progress,
+            journal=known,
             clock=clock,
         )
         best_score = _best_score(trials)
         baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
-
-    def again(trial: Trial) -> Candidate:
-        if trial.family in BASELINES:
-            return Candidate(trial.number, trial.family, trial.params, config.seed)
-        return heuristic.ask(trial.number, trials)
 
     def refit(trial: Trial) -> Finalist:
         every = replace(trainer, families=families())

@@ -36,6 +36,7 @@ class Order:
             target=spec.task.target,
             features=spec.features,
             families=spec.search.families,
+            heuristic=spec.search.heuristic,
             trials=spec.search.trials,
             time_budget_s=spec.search.time_budget_s,
             metric=spec.search.metric,
