@@ -101,17 +101,8 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     InputError
         A feature cannot be used, or the classes are not there to learn from.
     """
-    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
-        if not (path / name).is_file():
-            raise NotFoundError(
-                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
-            )
+    parts = _tables(path)
     require_release(path, accept=accept_unreleased)
-    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
-    if not parts:
-        raise NotFoundError(
-            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
-        )
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
@@ -156,6 +147,21 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         sha256=sha256_file(path / "dataset.json"),
         activities=activities,
     )
+
+
+def _tables(path: Path) -> list[Path]:
+    """The flow tables of a dataset that has all of its files."""
+    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
+        if not (path / name).is_file():
+            raise NotFoundError(
+                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
+            )
+    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
+    if not parts:
+        raise NotFoundError(
+            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
+        )
+    return parts
 
 
 def _read_part(part: Path, columns: Columns) -> _Rows:
