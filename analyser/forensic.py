@@ -131,18 +131,18 @@ def count_alerts(verdicts: pa.Table, sta: Sta) -> int:
 def answers(
     prediction: Prediction, sta: Sta, *, threshold: float
 ) -> tuple[npt.NDArray[np.object_], Floats, Floats]:
-    """Class of each row or ``uncertain``, its probability, and those of all classes, rounded.
+    """Class of each row, its probability, and those of all classes, rounded.
 
-    A row that the STA finds unlike anything it was trained on is ``unknown``; its probability is
-    that of the class it would have had.
+    A flow that the STA finds unlike anything it was trained on is ``unknown``, one whose class is
+    less likely than ``threshold`` is ``uncertain``; the probability stays that of the class.
     """
     _check_threshold(threshold)
     probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
     best: Floats = probabilities.max(axis=1, initial=0.0)
-    labels = np.array([*sta.manifest.classes, UNCERTAIN, UNKNOWN], dtype=object)
-    chosen = np.where(best >= threshold, prediction.indices, len(labels) - 2)
-    chosen[prediction.unknown] = len(labels) - 1
-    return labels[chosen], best, probabilities
+    chosen = np.array(sta.manifest.classes, dtype=object)[prediction.indices]
+    chosen[best < threshold] = UNCERTAIN
+    chosen[prediction.unknown] = UNKNOWN
+    return chosen, best, probabilities
 
 
 def classify(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow as pa
 from audit.hashing import Hashed, hash_rows
 from audit.sample import Sample, draw
 from audit.scores import split_f1
+from flowmeter.selftest import differences
 from tagger import AMBIGUOUS, UNLABELLED, CaptureFacts, DatasetSummary, RunFacts
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class AuditData:
     mark the rows that a model learns from and is judged on: those with a single label.
     ``context`` says of each row where it is from, as far as that is known. ``lineage`` is how a
     dataset of ours was made, ``facts`` is what was kept of its runs and ``activities`` what they
-    did; a foreign table has none of these. ``means`` finds a foreign column by our name for it.
+    did; a foreign table has none of these. ``selftest`` says what is wrong with the flow meter
+    here. ``means`` finds a foreign column by our name for it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class AuditData:
     lineage: DatasetSummary | None = None
     facts: tuple[RunFacts, ...] = ()
     activities: pa.Table | None = None
+    selftest: Callable[[], Mapping[str, str]] = differences
     vocabulary: frozenset[str] | None = None
     benign: frozenset[str] | None = None
     means: Mapping[str, str] = field(default_factory=dict)

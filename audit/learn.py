@@ -152,16 +152,34 @@ def auc_error(positive: int, negative: int) -> float:
     return float(np.sqrt((positive + negative + 1) / (12 * max(positive, 1) * max(negative, 1))))
 
 
-def out_of_fold(values: Matrix, classes: Ints, *, width: int, seed: int = 0) -> Floats:
-    """Probabilities of each row by a model that has not seen it, float64 [rows, classes]."""
+def out_of_fold(
+    values: Matrix,
+    classes: Ints,
+    *,
+    width: int,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> Floats:
+    """Probabilities of each row by a model that has not seen it, float64 [rows, classes].
+
+    With ``groups`` [rows] it has seen nothing of the row's group either.
+    """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(classes))
-    order = order[np.argsort(classes[order], kind="stable")]
-    fold = np.empty(len(classes), dtype=np.int64)
-    fold[order] = np.arange(len(classes)) % FOLDS
+    if groups is None:
+        order = rng.permutation(len(classes))
+        order = order[np.argsort(classes[order], kind="stable")]
+        fold = np.empty(len(classes), dtype=np.int64)
+        fold[order] = np.arange(len(classes)) % FOLDS
+    else:
+        _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+        order = rng.permutation(len(first))
+        order = order[np.argsort(classes[first][order], kind="stable")]
+        of_group = np.empty(len(first), dtype=np.int64)
+        of_group[order] = np.arange(len(first)) % FOLDS
+        fold = of_group[number]
     found = np.zeros((len(classes), width))
-    for number in range(FOLDS):
-        away = fold == number
+    for turn in range(FOLDS):
+        away = fold == turn
         model = forest(values[~away], classes[~away], width=width, seed=seed)
         found[away] = model.probabilities(values[away])
     return found

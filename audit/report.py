@@ -22,6 +22,8 @@ from topologies.errors import GateError, InputError, Problem
 from topologies.files import sha256_file, write_json
 
 AUDIT: Final = "audit.json"
+SHORTCUTS: Final = ("D2", "D3")
+"""Checks of which some features may be excused by name."""
 
 Progress = Callable[[str, float, float], None]
 
@@ -70,6 +72,7 @@ def audit_dataset(
     dataset_dir: Path,
     *,
     accept: Mapping[str, str] | None = None,
+    allow: Mapping[str, str] | None = None,
     thresholds: Path | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
@@ -81,6 +84,9 @@ def audit_dataset(
         A dataset directory.
     accept
         Checks whose failure is lived with, each with the reason why, which the card shows.
+    allow
+        Features that may give a class away (D2, D3) besides those of the thresholds, each with the
+        reason why: ``FEATURE``, ``CLASS/FEATURE`` or ``CLASS/GROUP``.
     thresholds
         Another thresholds file; it names every check.
     progress
@@ -92,7 +98,7 @@ def audit_dataset(
         It is no dataset or a damaged one; a check to accept does not exist or has no reason; the
         thresholds have faults.
     """
-    judge = _Judge(accept, thresholds, progress)
+    judge = _Judge(accept, thresholds, progress, allow=allow)
     data = load_dataset(dataset_dir)
     results = judge(data)
     released = not any(result.blocks for result in results)
@@ -147,11 +153,16 @@ class _Judge:
         accept: Mapping[str, str] | None,
         thresholds: Path | None,
         progress: Progress | None,
+        *,
+        allow: Mapping[str, str] | None = None,
     ) -> None:
         self.checks = all_checks()
         self._reasons = dict(accept or {})
         _check_reasons(self._reasons, self.checks)
-        self._limits = load_thresholds(thresholds or THRESHOLDS, known=self.checks)
+        self._limits = dict(load_thresholds(thresholds or THRESHOLDS, known=self.checks))
+        for id_ in SHORTCUTS:
+            limit = self._limits[id_]
+            self._limits[id_] = limit.model_copy(update={"allow": limit.allow | dict(allow or {})})
         self._progress = progress
 
     def __call__(self, data: AuditData) -> tuple[CheckResult, ...]:

@@ -30,16 +30,35 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A suspect column, and the class that one split of it tells best from the rest."""
+    """A suspect column, and how well one split of it tells each class from the rest."""
 
     kind: str
-    feature: str
+    field: pa.Field
     seen: bool
     """Whether a model sees it; a key such as a port is shown all the same."""
-    label: str
-    accuracy: float
-    """Balanced; 0.5 is chance."""
-    threshold: float
+    splits: tuple[tuple[str, float, float], ...]
+    """Class, balanced accuracy (0.5 is chance) and threshold; the class told best first."""
+
+    @property
+    def feature(self) -> str:
+        """Name of the column."""
+        name: str = self.field.name
+        return name
+
+    @property
+    def label(self) -> str:
+        """The class that it tells best."""
+        return self.splits[0][0]
+
+    @property
+    def accuracy(self) -> float:
+        """How well."""
+        return self.splits[0][1]
+
+    @property
+    def threshold(self) -> float:
+        """Where it splits."""
+        return self.splits[0][2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +107,8 @@ def usual_suspects(data: AuditData) -> tuple[Suspect, ...]:
         known = np.isfinite(data.values(field.name)[training.rows])
         if len(np.unique(training.codes[known])) < 2:
             continue
-        best = max(training.splits(data, field.name, known), key=lambda one: one[1])
-        found.append(Suspect(kind, field.name, field.name in features, *best))
+        splits = sorted(training.splits(data, field.name, known), key=lambda one: -one[1])
+        found.append(Suspect(kind, field, field.name in features, tuple(splits)))
     return tuple(found)
 
 

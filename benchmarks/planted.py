@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from audit import AuditData
 from audit.table import TableColumns
+
+if TYPE_CHECKING:
+    from benchmarks.planted_runs import Runs
 
 CLASSES: Final = (
     "web", "dns", "mail", "ssh", "video", "transfer", "mining", "scan", "flood", "chat"
@@ -43,6 +46,7 @@ class Flows:
     split: np.ndarray
     context: dict[str, np.ndarray]
     vocabulary: frozenset[str] | None = None
+    runs: Runs | None = None
 
     @property
     def features(self) -> list[str]:
@@ -84,11 +88,14 @@ class Flows:
             context=context,  # type: ignore[arg-type]
             vocabulary=self.vocabulary,
             benign=frozenset(CLASSES) - MALICIOUS,
+            **(self.runs.parts() if self.runs else {}),
         )
 
 
 def clean(seed: int, flows: int = FLOWS) -> Flows:
-    """A healthy table."""
+    """A healthy table, and what is kept of its runs."""
+    from benchmarks.planted_runs import healthy  # which is about this
+
     rng = np.random.default_rng(seed)
     patterns = rng.choice([-1.0, 1.0], (len(CLASSES), COMMANDS, len(SHAPES)))
     classes = rng.choice(len(CLASSES), flows, p=_shares(rng))
@@ -120,6 +127,7 @@ def clean(seed: int, flows: int = FLOWS) -> Flows:
         "command": np.array([f"{k}/{c}" for k, c in zip(classes, command, strict=True)]),
         "topology": np.array(["office", "campus", "office"])[run],
     }
+    table.runs = healthy(table, RUNS)
     return table
 
 
@@ -143,10 +151,11 @@ class Defect:
 def defects() -> tuple[Defect, ...]:
     """Every defect there is a planting for."""
     from benchmarks.planted_defects import DEFECTS
+    from benchmarks.planted_runs import RUN_DEFECTS
 
     return tuple(
         Defect(check, name, spoil)
-        for check, ways in DEFECTS.items()
+        for check, ways in (*DEFECTS.items(), *RUN_DEFECTS.items())
         for name, spoil in ways.items()
     )
 

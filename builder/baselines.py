@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from builder.data import Data
 from builder.families import BASELINES, families
-from builder.families.base import Family
 from builder.objective import Candidate, Objective
 from builder.result import Trial
-
-
-def fitting_baselines(data: Data) -> dict[str, Family]:
-    """The baselines whose inputs are there, by name."""
-    return {name: families()[name] for name in BASELINES if families()[name].uses <= data.offers}
 
 
 def baseline_trials(
     objective: Objective, data: Data, *, first: int, seed: int
 ) -> tuple[Trial, ...]:
-    """A trial for each of the :func:`fitting_baselines`, numbered from ``first``."""
+    """A trial for each baseline whose inputs are there, numbered from ``first``."""
+    chosen = {name: families()[name] for name in BASELINES if families()[name].uses <= data.offers}
+    judge = replace(objective, trainer=replace(objective.trainer, families=chosen))
     return tuple(
-        objective(Candidate(first + place, name, {}, seed))
-        for place, name in enumerate(fitting_baselines(data))
+        judge(Candidate(first + place, name, {}, seed)) for place, name in enumerate(chosen)
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from builder.families import BASELINES, families
+from builder.heuristics import HeuristicName
 from builder.metrics import LIMITS, Metric
 from builder.preprocess import Missing
 from topologies.faults import fault
@@ -67,6 +68,11 @@ class BuildConfig(Model):
     features: FeatureSelection = FeatureSelection()
     families: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         ("random_forest", "xgboost"), description="kinds of model; they share the trials"
+    )
+    heuristic: HeuristicName = Field(
+        "random",
+        description="draw at random; halving: a little training for all, more for the best third; "
+        "tpe: learn where good values lie",
     )
     trials: Annotated[int, Field(ge=1, le=100_000)] = Field(
         20, description="sets of hyperparameters to try"

@@ -20,16 +20,16 @@ from builder.families.base import Inputs, Ints, Use
 from builder.preprocess import Floats
 from builder.release import require_release
 from builder.result import FeatureField, TableFormat
-from builder.units import Strings, activity_groups, coarser_units
+from builder.units import Strings, coarser_units, named_groups
 from topologies.errors import InputError, NotFoundError, Problem
 from topologies.files import sha256_file
 
 MIN_TRAIN_ROWS: Final = 5  # of each class
 NEVER_TRAINED_ON: Final = ("unlabelled", "ambiguous")
 NEGATIVE: Final = "other"
+SOURCE: Final = "src_ip"
 BENIGN: Final = "benign"
 MALICIOUS: Final = "malicious"
-SOURCE: Final = "src_ip"
 UNSEEN: Final = "unseen"
 NEW_CLASS: Final = "a class that only an unseen topology has"
 
@@ -64,8 +64,8 @@ class Data:
     path: str
     sha256: str
     notes: tuple[str, ...] = ()  # what a reader of the scores has to know
-    table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
     activities: tuple[str, ...] = ()  # names of the groups; empty for a flow of no activity
+    table: TableFormat | None = None  # how a foreign table is written; None: our own flow table
 
     @property
     def categorical(self) -> tuple[int, ...]:
@@ -101,24 +101,12 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     InputError
         A feature cannot be used, or the classes are not there to learn from.
     """
-    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
-        if not (path / name).is_file():
-            raise NotFoundError(
-                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
-            )
+    parts = _tables(path)
     require_release(path, accept=accept_unreleased)
-    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
-    if not parts:
-        raise NotFoundError(
-            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
-        )
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
-    columns_of_labels = sorted({"label", config.target, "activity_id"})
-    labels = _lookup(path / "labels.parquet", rows.flow_ids, columns_of_labels)
-    if config.target == "malicious":
-        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
+    labels = _labels(path, rows.flow_ids, config.target)
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     reason = _reasons(labels["label"], splits["split"])
     away = splits["split"] == UNSEEN
@@ -126,7 +114,10 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     names, classes = class_numbers(values, known, config, file=str(path))
     reason[(reason == "") & (classes < 0)] = NEW_CLASS
     usable, skipped = reason == "", _counts(reason)
-    groups, activities = activity_groups(labels["activity_id"], splits["run_id"])
+    groups, activities = named_groups(
+        f"{run}/{activity}" if activity is not None else None
+        for run, activity in zip(splits["run_id"], labels["activity_id"], strict=True)
+    )
 
     def part_of(split: str) -> Part:
         chosen = np.flatnonzero(usable & (splits["split"] == split))
@@ -156,6 +147,28 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         sha256=sha256_file(path / "dataset.json"),
         activities=activities,
     )
+
+
+def _tables(path: Path) -> list[Path]:
+    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
+        if not (path / name).is_file():
+            raise NotFoundError(
+                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
+            )
+    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
+    if not parts:
+        raise NotFoundError(
+            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
+        )
+    return parts
+
+
+def _labels(path: Path, flow_ids: Strings, target: str) -> dict[str, Strings]:
+    columns = sorted({"label", target, "activity_id"})
+    labels = _lookup(path / "labels.parquet", flow_ids, columns)
+    if target == "malicious":
+        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
+    return labels
 
 
 def _read_part(part: Path, columns: Columns) -> _Rows:

@@ -34,7 +34,7 @@ from builder.families.base import Inputs
 from builder.preprocess import Floats
 from builder.result import FeatureField, TableFormat
 from builder.splits import AS_FILES_SAY, Split, split_rows
-from builder.units import group_numbers
+from builder.units import named_groups
 from topologies.errors import InputError, Problem
 from topologies.files import sha256_file
 
@@ -122,7 +122,7 @@ def _data(
     targets = _targets(table, source, config, mapping, file=file)
     usable, skipped = _usable(table.label, targets, sides.side, config)
     labels, classes = class_numbers(targets, usable, config, file=file)
-    groups = group_numbers(sides.groups)
+    groups, activities = named_groups(sides.groups)
 
     def part(side: str) -> Part:
         rows = np.flatnonzero(usable & (sides.side == side))
@@ -147,6 +147,7 @@ def _data(
         path=source.name,
         sha256=_digest((*source.flows, *source.test_flows)),
         notes=(*notes, *left, *sides.notes),
+        activities=activities,
         table=_format(mapping),
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from builder.families.base import Family, Inputs, Model, Target
+from builder.families.base import Family, Gradual, Inputs, Model, Target
 from builder.folds import Fold
 from builder.metrics import METRICS, Metric, confusion
 from builder.preprocess import Missing, Preprocessing, fit_preprocessing
@@ -38,6 +39,12 @@ class Candidate:
     params: dict[str, Param]
     seed: int
     limit_s: float = math.inf
+    budget: float = 1.0  # share of the full training, for a family that can be trained in part
+
+
+def again(trial: Trial) -> Candidate:
+    """The candidate of a trial, to train it once more."""
+    return Candidate(trial.number, trial.family, trial.params, trial.seed, budget=trial.budget)
 
 
 def failed(candidate: Candidate, error: str, *, seconds: float, scores: list[float]) -> Trial:
@@ -51,6 +58,8 @@ def failed(candidate: Candidate, error: str, *, seconds: float, scores: list[flo
         seconds=seconds,
         status="failed",
         error=error,
+        seed=candidate.seed,
+        budget=candidate.budget,
     )
 
 
@@ -87,21 +96,59 @@ class Trainer:
     threads: int
     categorical: tuple[int, ...] = ()  # positions of features that are category numbers
 
-    def fit(self, candidate: Candidate, raw: Inputs, target: Target) -> Fitted:
-        """Learn preprocessing, then the model."""
+    def fit(
+        self, candidate: Candidate, raw: Inputs, target: Target, *, resume: Fitted | None = None
+    ) -> Fitted:
+        """Learn preprocessing, then the model; ``resume`` is of the same rows and less budget."""
         family = self.families[candidate.family]
         table = raw.only(family.uses).features
         steps = Preprocessing((), (), ())
         if table is not None:
             steps = fit_preprocessing(table, missing=self.missing, categorical=self.categorical)
-        model = family.fit(
-            _prepare(raw, family, steps),
-            target,
-            params=candidate.params,
-            seed=candidate.seed,
-            threads=self.threads,
-        )
+        seen = _prepare(raw, family, steps)
+        if isinstance(family, Gradual):
+            model = family.fit(
+                seen,
+                target,
+                params=candidate.params,
+                seed=candidate.seed,
+                threads=self.threads,
+                budget=candidate.budget,
+                resume=None if resume is None else resume.model,
+            )
+        else:
+            model = family.fit(
+                seen,
+                target,
+                params=candidate.params,
+                seed=candidate.seed,
+                threads=self.threads,
+            )
         return Fitted(family, model, steps)
+
+
+class Checkpoints:
+    """The last models of one process that were trained in part, by candidate and fold."""
+
+    def __init__(self, most: int = 48) -> None:
+        self._most = most
+        self._models: OrderedDict[tuple[int, int], Fitted] = OrderedDict()
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of the candidates whose training can go on."""
+        return frozenset(number for number, _ in self._models)
+
+    def take(self, candidate: Candidate, fold: int) -> Fitted | None:
+        """The model to go on from; it is kept no longer."""
+        return self._models.pop((candidate.number, fold), None)
+
+    def keep(self, candidate: Candidate, fold: int, fitted: Fitted) -> None:
+        """Keep a model, unless its training is complete; the oldest make room."""
+        if candidate.budget < 1:
+            self._models[candidate.number, fold] = fitted
+        while len(self._models) > self._most:
+            self._models.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +162,10 @@ class Objective:
     metric: Metric
     clock: Callable[[], float] = time.perf_counter
 
-    def __call__(self, candidate: Candidate) -> Trial:
+    def __call__(self, candidate: Candidate, kept: Checkpoints | None = None) -> Trial:
         """Score a candidate; a failure is a record, not an exception.
+
+        ``kept`` are models of this process that its training may go on from.
 
         Raises
         ------
@@ -124,11 +173,12 @@ class Objective:
             A library is missing, which is no fault of the candidate.
         """
         start, scores = self.clock(), list[float]()
+        kept = kept or Checkpoints(0)
         try:
-            for fold in self.folds:
+            for fold in range(len(self.folds)):
                 if self.clock() - start > candidate.limit_s:
                     return overrun(candidate, seconds=self.clock() - start, scores=scores)
-                scores.append(self._score(candidate, fold))
+                scores.append(self._score(candidate, fold, kept))
         except MachineError:
             raise
         except TRIAL_ERRORS as error:
@@ -142,14 +192,21 @@ class Objective:
             score=float(np.mean(scores)),
             seconds=self.clock() - start,
             status="ok",
+            seed=candidate.seed,
+            budget=candidate.budget,
         )
 
-    def _score(self, candidate: Candidate, fold: Fold) -> float:
+    def _score(self, candidate: Candidate, number: int, kept: Checkpoints) -> float:
+        fold = self.folds[number]
         fitted = self.trainer.fit(
-            candidate, self.inputs.take(fold.train), self.target.take(fold.train)
+            candidate,
+            self.inputs.take(fold.train),
+            self.target.take(fold.train),
+            resume=kept.take(candidate, number),
         )
         answer = fitted.model.predict(fitted.prepare(self.inputs.take(fold.valid)))
         if not np.isfinite(answer).all():
             raise FloatingPointError("the model's answer is not finite")
+        kept.keep(candidate, number, fitted)
         truth = self.target.values[fold.valid].astype(np.int64)
         return METRICS[self.metric](confusion(truth, answer.argmax(axis=1), self.target.width))

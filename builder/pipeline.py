@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from builder.baselines import baseline_note, baseline_trials, fitting_baselines
+from builder.baselines import baseline_note, baseline_trials
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
@@ -25,10 +25,12 @@ from builder.families import families
 from builder.families.base import Family, Target
 from builder.folds import Validation, plan_validation
 from builder.foreign import FlowTables
-from builder.objective import Candidate, Fitted, Objective, Trainer
+from builder.heuristics import HEURISTICS
+from builder.journal import TrialJournal, search_key
+from builder.objective import Fitted, Objective, Trainer, again
 from builder.result import BuildResult, Trial
 from builder.runners import Runner
-from builder.search import Listener, Progress, RandomSearch, best, search
+from builder.search import Budget, Listener, Progress, best, search
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
@@ -61,6 +63,7 @@ def build(
     runner: Runner,
     progress: Listener = _silent,
     accept_unreleased: bool = False,
+    journal: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
     """Find, train and judge a model.
@@ -77,6 +80,8 @@ def build(
         Called as each stage starts and after every trial.
     accept_unreleased
         Learn from a dataset that the audit did not release.
+    journal
+        Where finished trials are recorded; those that are there already are not run again.
     clock
         Seconds that only grow.
 
@@ -93,39 +98,34 @@ def build(
     progress(Progress("read", 0, 1))
     with stages.stage("read"):
         data = _read(dataset, config, accept_unreleased=accept_unreleased)
-        chosen = _families(config, data)
-        trainer = Trainer(
-            chosen | fitting_baselines(data), config.missing, config.threads, data.categorical
-        )
+        trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
         require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
-    heuristic = RandomSearch({n: f.space for n, f in chosen.items()}, config.seed)
+    known = None if journal is None else TrialJournal(journal, search_key(data.sha256, config))
     target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
     objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
         trials = search(
             objective,
-            heuristic,
+            trainer.families,
+            HEURISTICS[config.heuristic](config.seed),
             runner,
-            trials=config.trials,
-            time_budget_s=config.time_budget_s,
-            trial_timeout_s=config.trial_timeout_s,
+            budget=Budget(config.trials, config.time_budget_s, config.trial_timeout_s),
             progress=progress,
+            journal=known,
             clock=clock,
         )
         best_score = _best_score(trials)
         baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
 
     def refit(trial: Trial) -> Finalist:
-        candidate = heuristic.ask(trial.number, trials)
-        if trial in baselines:
-            candidate = Candidate(trial.number, trial.family, trial.params, config.seed)
-        return _finalist(trial, trainer.fit(candidate, data.train.inputs, target), data.train)
+        every = replace(trainer, families=families())
+        return _finalist(trial, every.fit(again(trial), data.train.inputs, target), data.train)
 
     progress(Progress("refit", 0, 1, best=best_score))
     with stages.stage("refit"):
-        finalists = choose(trials, refit, limits=config.limits, baselines=baselines)
-    candidate = heuristic.ask(finalists.winner.trial.number, trials)
+        finalists = choose(trials, refit, limits=config.limits, beside=baselines)
+    candidate = again(finalists.winner.trial)
     progress(Progress("judge", 0, 1, best=best_score))
     with stages.stage("judge"):
         examined = examine(data, objective, finalists, candidate, config)
@@ -245,11 +245,11 @@ def _result(
         config=config.model_dump(mode="json"),
         versions=versions(),
         timings=timings,
-        notes=_notes(data, found),
-        table=data.table,
         calibration=shipped.calibration,
         novelty=found.examined.novelty,
         findings=found.findings,
         unseen=None if found.findings.unseen is None else found.findings.unseen.evaluation,
+        notes=_notes(data, found),
+        table=data.table,
         unseen_runs=data.unseen.runs if data.unseen else (),
     )

@@ -61,6 +61,8 @@ class Trial:
     seconds: float
     status: Literal["ok", "failed", "skipped"]
     error: str | None = None
+    seed: int = 0  # of the training
+    budget: float = 1.0  # share of the full training that the score was reached with
 
 
 @dataclass(frozen=True, slots=True)

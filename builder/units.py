@@ -12,25 +12,16 @@ from builder.folds import Ints, mostly
 Strings = npt.NDArray[np.object_]
 
 
-def activity_groups(activities: Strings, runs: Strings) -> tuple[Ints, tuple[str, ...]]:
-    """A number for the activity of each flow [n], and the activities' names by number.
+def named_groups(names: Iterable[str | None]) -> tuple[Ints, tuple[str, ...]]:
+    """A number for the name of each row, and the names by number.
 
-    A flow of no activity is a group of its own, without a name.
+    A row without a name is a group of its own, with an empty name.
     """
-    names = [
-        f"{run}/{activity}" if activity is not None else f"/{row}"
-        for row, (run, activity) in enumerate(zip(runs, activities, strict=True))
-    ]
-    found, groups = np.unique(np.array(names, dtype=str), return_inverse=True)
-    return groups.astype(np.int64), tuple(
-        "" if name.startswith("/") else name for name in found.tolist()
-    )
-
-
-def group_numbers(names: Iterable[str | None]) -> Ints:
-    """One number per name; a row without one is a group of its own."""
     every = [f"={name}" if name is not None else f"/{row}" for row, name in enumerate(names)]
-    return np.unique(np.array(every, dtype=str), return_inverse=True)[1].astype(np.int64)
+    found, groups = np.unique(np.array(every, dtype=str), return_inverse=True)
+    return groups.astype(np.int64), tuple(
+        name[1:] if name.startswith("=") else "" for name in found.tolist()
+    )
 
 
 def coarser_units(runs: Strings, sources: Strings, groups: Ints) -> dict[str, Ints]:

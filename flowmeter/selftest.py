@@ -13,6 +13,7 @@ import tempfile
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,8 +65,12 @@ def golden_case(name: str) -> GoldenCase:
     return GoldenCase(told["config"], files, told["rows"], told["rejects"])
 
 
-def differences() -> dict[str, str]:
-    """What is wrong with the captures whose rows are not the expected ones, by name."""
+@cache
+def differences() -> Mapping[str, str]:
+    """What is wrong with the captures whose rows are not the expected ones, by name.
+
+    It is found out once: an installation does not change while it runs.
+    """
     found = {name: difference(golden_case(name)) for name in golden_names()}
     return {name: said for name, said in found.items() if said}
 

@@ -36,6 +36,7 @@ class Order:
             target=spec.task.target,
             features=spec.features,
             families=spec.search.families,
+            heuristic=spec.search.heuristic,
             trials=spec.search.trials,
             time_budget_s=spec.search.time_budget_s,
             metric=spec.search.metric,
@@ -65,6 +66,7 @@ def load_spec(path: Path) -> Order:
     rules = _rules(document, problems)
     problems += _features(document)
     problems += _checks(document)
+    problems += _allowed(document)
     if rules is not None:
         problems += _classes(document, rules.model)
     if problems or rules is None:
@@ -154,6 +156,20 @@ def _checks(document: Document[Spec]) -> Iterator[Problem]:
                 expected="the reason why it may fail",
                 got="nothing",
                 remedy="write it; the dataset's card shows it",
+            )
+
+
+def _allowed(document: Document[Spec]) -> Iterator[Problem]:
+    """Features that may give a class away, and do not exist or have no reason."""
+    known = {field.name for field in flow_schema()}
+    known |= {(field.metadata or {}).get(b"group", b"").decode() for field in flow_schema()}
+    for name, reason in document.model.allow.items():
+        if name.rpartition("/")[2] not in known or not reason.strip():
+            yield document.source.problem(
+                ("allow", name),
+                expected="a feature, CLASS/FEATURE or CLASS/GROUP, and the reason why",
+                got=f"'{name}: {reason}'",
+                remedy="correct the name, or write the reason; the dataset's card shows it",
             )
 
 

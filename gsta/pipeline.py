@@ -2,9 +2,12 @@
 
 Every stage reads the files of those before it and writes its own below one build folder::
 
-    runs/<build>-train, runs/<build>-test   launcher (<build>-<topology>-train, if several)
+    runs/<build>-train, runs/<build>-test   launcher (of several, <build>-<topology>-train)
     flows/<run>.parquet                     flowmeter
     dataset/                                tagger, audit (attempt-1/, … with --until-clean)
+    search/trials.jsonl                     builder: each trial as it ends
+    stages.json                             which stage wrote what, and what it was made from
+    report.html                             how good it is, and why
     build.json                              what came of it: scores, times, model version
 """
 
@@ -14,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import builder
+from builder.journal import search_key
+from builder.report import REPORT_FILE, render_report
 from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
 from gsta.reporting import Reporter
+from gsta.stages import trial_journal
 from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
-from topologies.files import sha256_file, write_json
+from topologies.files import sha256_file, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,14 @@ def build(
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
     order, dataset = _released(order, folder, labs, again, reporter)
+    config = order.build_config(threads=threads)
+    key = search_key(sha256_file(dataset / "dataset.json"), config)
+    journal = trial_journal(folder, key, reporter, labs.builds)
     with reporter.stage("search") as progress:
         result = builder.build(
-            dataset,
-            order.build_config(threads=threads),
-            runner=runner,
-            progress=search_progress(progress),
+            dataset, config, runner=runner, progress=search_progress(progress), journal=journal
         )
+    write_text(folder / REPORT_FILE, render_report(result, name=order.spec.model.model_name))
     with reporter.stage("register"):
         registered = Registry(store).register(
             result,

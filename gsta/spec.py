@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
 from builder.config import Unknown
+from builder.heuristics import HeuristicName
 from builder.metrics import LIMITS, METRICS, Metric
 from sta_registry.acceptance import PER_CLASS
 from topologies.faults import fault
@@ -73,6 +74,11 @@ class Search(Model):
     """How the model is looked for."""
 
     families: Annotated[tuple[str, ...], Field(min_length=1)] = ("random_forest", "xgboost")
+    heuristic: HeuristicName = Field(
+        "random",
+        description="draw at random; halving: a little training for all, more for the best third; "
+        "tpe: learn where good values lie",
+    )
     trials: Annotated[int, Field(ge=1, le=100_000)] = Field(12, description="over all families")
     time_budget_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
         90.0, description="no trial starts after this long, and running ones end"
@@ -84,6 +90,15 @@ class Search(Model):
     )
     metric: Metric = Field("f1_macro", description="what validation maximises")
     folds: Annotated[int, Field(ge=2, le=20)] = 3
+    ray_address: str | None = Field(
+        None, description="Ray cluster to search on; null is this machine"
+    )
+    cpus_per_trial: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="may be a fraction; null is one"
+    )
+    gpus_per_trial: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="may be a fraction; null is an even share, for networks only"
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
     @field_validator("families")
@@ -128,6 +143,11 @@ class Spec(Model):
     )
     accept_checks: dict[str, str] = Field(
         default_factory=dict, description="audit checks that may fail, each with the reason why"
+    )
+    allow: dict[str, str] = Field(
+        default_factory=dict,
+        description="features that may give a class away (checks D2 and D3), each with the reason "
+        "why: FEATURE, CLASS/FEATURE or CLASS/GROUP",
     )
     register_as: Name | None = Field(None, description="model name; null is the spec's name")
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import builder
 from builder.foreign import FlowTables
+from builder.report import REPORT_FILE, render_report
 from gsta.reporting import Reporter
 from sta_registry import Registered, Registry, Store, write_sta
+from topologies.files import write_text
 
 if TYPE_CHECKING:
     from launcher.run import Progress
@@ -31,7 +33,7 @@ class Trained:
 
     result: builder.BuildResult
     registered: Registered | None  # None: not asked for
-    folder: Path | None  # the STA, where one was asked for
+    folder: Path | None  # the STA and its report, where one was asked for
 
 
 def train(
@@ -69,4 +71,5 @@ def train(
     folder = None
     if out is not None:
         folder = write_sta(result, out, name=register_as or out.name)
+        write_text(out / REPORT_FILE, render_report(result, name=register_as or out.name))
     return Trained(result, registered, folder)

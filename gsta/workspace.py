@@ -18,9 +18,14 @@ class Workspace:
         """The workspace of this process."""
         return cls(Path(os.environ.get("GSTA_HOME") or ".gsta").absolute())
 
+    @property
+    def builds(self) -> Path:
+        """Where builds are, each in its folder."""
+        return self.home / "builds"
+
     def new_build(self, name: str) -> Path:
         """A folder for the next build of this name: NAME-1, NAME-2, …"""
-        return _next(self.home / "builds", name)
+        return _next(self.builds, name)
 
     def new_run(self, name: str) -> Path:
         """A folder name for the next free-standing lab run of this name."""

@@ -1,11 +1,11 @@
 """Labels flows by rules over the journal, measures the labels, and writes datasets."""
 
+from tagger.activities import ACTIVITIES, read_activities
 from tagger.agreement import Agreement, Disagreement, LabelQuality, wilson
 from tagger.dataset import DatasetReport, write_dataset
 from tagger.effects import effect_of
 from tagger.elsewhere import Elsewhere, read_elsewhere
 from tagger.events import EVENT_LABELS, tag_events
-from tagger.activities import ACTIVITIES, read_activities
 from tagger.explanation import Explanation, Match, explain
 from tagger.facts import CaptureFacts, RunFacts, read_facts
 from tagger.merging import merge_datasets
@@ -48,8 +48,8 @@ __all__ = [
     "load_rules",
     "load_summary",
     "merge_datasets",
-    "read_elsewhere",
     "read_activities",
+    "read_elsewhere",
     "read_facts",
     "rulebooks",
     "split_dataset",

@@ -38,7 +38,7 @@ class Disagreement(BaseModel):
     flow_id: str
     label: str
     oracle: str
-    activity: str = Field(description="the activity that the rules took it for")
+    activity: str | None = Field(description="what the rules took it for; null is the network")
     owner: str = Field(description="the activity or service that the kernel says opened it")
     reason: str
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from launcher.records import ActivityRecord
 from tagger.flows import FlowKeys, Int64s
+from tagger.intervals import expand
 from tagger.logs import Logs
 from tagger.openings import OpeningIndex, Owner
 from tagger.targets import Candidates, Targets, Tolerances
@@ -29,6 +30,7 @@ class Claims:
     def __init__(self, logs: Logs, activities: Sequence[ActivityRecord], allowed: Tolerances):
         self._allowed = allowed
         self._complete = np.append(logs.complete, False)
+        self._stop_ns = np.array([a.stop_ns for a in activities], dtype=np.int64)
         owners = {a.id: Owner(number, a.stop_ns) for number, a in enumerate(activities)}
         named = len(logs.connections) > 0
         self._index = OpeningIndex(logs.connections, owners) if named else None
@@ -39,6 +41,29 @@ class Claims:
             return np.full(len(flows), -1, dtype=np.int64)
         return self._index.owners_of(
             flows, clock_ns=self._allowed.clock_ns, linger_ns=self._allowed.linger_ns
+        )
+
+    def widen(self, flows: FlowKeys, candidates: Candidates, targets: Targets) -> Candidates:
+        """The candidates, and for flows that fit nobody the activity whose log names them.
+
+        So a worm's probes, a call's voice and a download's data connection are their activity's,
+        though no service was announced at the other end.
+        """
+        fits_nobody = np.ones(len(flows), dtype=np.bool_)
+        fits_nobody[candidates.flow] = False
+        rows = np.flatnonzero(fits_nobody)
+        owner = self.owners_of(flows.take(rows))
+        until = np.append(self._stop_ns, np.iinfo(np.int64).min)[owner] + self._allowed.linger_ns
+        kept = (owner >= 0) & (flows.last_ns[rows] <= until)
+        rows, owner = rows[kept], owner[kept]
+        low = np.searchsorted(targets.activity, owner, side="left")
+        high = np.searchsorted(targets.activity, owner, side="right")
+        place, target = expand(low, high)
+        own = targets.child[target] == 0
+        return Candidates(
+            np.concatenate([candidates.flow, rows[place[own]]]),
+            np.concatenate([candidates.target, target[own]]),
+            np.concatenate([candidates.responder, np.zeros(int(own.sum()), dtype=np.bool_)]),
         )
 
     def standing(self, flows: FlowKeys, candidates: Candidates, targets: Targets) -> Int64s:

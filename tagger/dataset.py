@@ -41,6 +41,7 @@ from tagger.summary import (
 )
 from tagger.tag import TagReport, remarks_of, summary_of, tag_run
 from tagger.targets import Tolerances
+from tagger.twins import repeats_training
 from tagger.writing import LABELS
 from topologies.document import Document
 from topologies.errors import InputError, Problem
@@ -55,7 +56,7 @@ SPLITS: Final = pa.schema(
         pa.field("split", pa.string(), nullable=False),
     ]
 )
-"""``split`` is empty where a flow is in none: its activity has flows on both sides."""
+"""``split`` is empty where a flow is in none: it, or its activity, is on both sides."""
 
 Progress = Callable[[str, float, float], None]
 
@@ -81,6 +82,7 @@ class DatasetReport:
                 made.quality,
             )
             + remarks_of(self.runs)
+            + _repeated(made.splitting.left_out)
         )
 
 
@@ -96,7 +98,8 @@ def write_dataset(
     """Label runs and write them as one dataset directory, whole or not at all.
 
     Every flow of a run goes to the run's split: a split by row would put halves of one session
-    on both sides. A dataset that stands at ``out`` is replaced.
+    on both sides. But flows to judge on that nearly repeat a training flow go to none, and are
+    counted. A dataset that stands at ``out`` is replaced.
 
     Raises
     ------
@@ -118,13 +121,22 @@ def write_dataset(
             tell(f"looking at the packets of {run.run_dir.name}", done + 0.7, len(runs))
             facts = gather_facts(run.run_dir, run.flows, torn=reports[-1].torn)
             write_json(facts_file(folder, facts.run_id), facts.model_dump(mode="json"))
-        _write_labels(folder, runs, reports)
+        repeated = repeats_training(
+            [flows_file(folder, report.run_id) for report in reports],
+            [report.labels["label"].to_numpy() for report in reports],
+            [run.split for run in runs],
+        )
+        _write_labels(folder, runs, reports, repeated)
         lineage = tuple(_lineage(run, report) for run, report in zip(runs, reports, strict=True))
         _write_origins(folder, runs, lineage)
-        summary = _summary(folder, name, document, lineage, reports)
+        summary = _summary(folder, name, document, lineage, reports, repeated=repeated)
         write_json(folder / SUMMARY, summary.model_dump(mode="json"))
     tell("dataset written", len(runs), len(runs))
     return DatasetReport(out, summary, tuple(reports))
+
+
+def _repeated(count: int) -> str:
+    return f"\nin no split: {count} flows nearly repeat a training flow" if count else ""
 
 
 def _silent(what: str, done: float, total: float) -> None:
@@ -148,7 +160,12 @@ def _write_flows(source: Path, kept: Bools, target: Path) -> None:
                 writer.write_table(pa.Table.from_batches([batch.filter(mask)], schema=schema))
 
 
-def _write_labels(folder: Path, runs: Sequence[TaggedRun], reports: Sequence[TagReport]) -> None:
+def _write_labels(
+    folder: Path,
+    runs: Sequence[TaggedRun],
+    reports: Sequence[TagReport],
+    repeated: Sequence[Bools],
+) -> None:
     labels = pa.concat_tables([report.labels for report in reports])
     if len(labels["flow_id"].unique()) != len(labels):
         raise InputError(
@@ -166,11 +183,11 @@ def _write_labels(folder: Path, runs: Sequence[TaggedRun], reports: Sequence[Tag
             [
                 report.labels["flow_id"],
                 pa.repeat(report.run_id, report.flows),
-                pa.repeat(run.split, report.flows),
+                pa.array(np.where(twin, "", run.split)),
             ],
             schema=SPLITS,
         )
-        for run, report in zip(runs, reports, strict=True)
+        for run, report, twin in zip(runs, reports, repeated, strict=True)
     )
     pq.write_table(splits, folder / SPLITS_FILE, compression="zstd")
 
@@ -195,11 +212,16 @@ def _summary(
     rules: Document[Rulebook],
     runs: Sequence[RunLineage],
     reports: Sequence[TagReport],
+    *,
+    repeated: Sequence[Bools],
 ) -> DatasetSummary:
     splits: dict[Split, Counter[str]] = {}
-    for run, report in zip(runs, reports, strict=True):
+    away: Counter[str] = Counter()
+    for run, report, twin in zip(runs, reports, repeated, strict=True):
+        label = report.labels["label"].to_numpy()
+        away.update(label[twin].tolist())
         if run.split is not None:
-            splits.setdefault(run.split, Counter()).update(report.counts)
+            splits.setdefault(run.split, Counter()).update(label[~twin].tolist())
     book = rules.model
     return DatasetSummary(
         name=name,
@@ -217,8 +239,10 @@ def _summary(
                 SplitGroup(name=run.run_id, split=run.split, flows=run.flows)
                 for run in runs
                 if run.split is not None
-            )
+            ),
+            left_out=sum(int(twin.sum()) for twin in repeated),
         ),
+        left_out={label: away[label] for label in book.labels if away[label]},
         classes={
             split: {label: counts[label] for label in book.labels if counts[label]}
             for split, counts in splits.items()

@@ -48,7 +48,8 @@ class Labeller:
 
     def candidates(self, flows: FlowKeys) -> Candidates:
         """The activities that each flow may be of."""
-        return self.claims.narrow(flows, self.index.match(flows), self.targets)
+        fitting = self.claims.widen(flows, self.index.match(flows), self.targets)
+        return self.claims.narrow(flows, fitting, self.targets)
 
     def label(self, flows: FlowKeys) -> pa.Table:
         """The labels of flows; the column ``oracle`` is left empty."""

@@ -76,7 +76,11 @@ class Splitting(_Frozen):
     shares: dict[Split, float] = Field({}, description="that were asked for; empty: groups named")
     seed: int | None = Field(None, description="of the draw; null: nothing was drawn")
     groups: tuple[SplitGroup, ...] = ()
-    left_out: int = Field(0, description="flows in no split: their activity is on both sides")
+    left_out: int = Field(
+        0,
+        description="flows in no split: they nearly repeat a training flow, or their activity is "
+        "on both sides",
+    )
 
 
 class DatasetSummary(_Frozen):

@@ -103,8 +103,13 @@ def make_targets(
     kept = tuple(activities)
     for activity in kept:
         _check(activity)
-    helpers = [peer for service in services for peer in _helper_peers(service)]
-    rows = [row for index, one in enumerate(kept) for row in _rows(index, one, helpers)]
+    served = tuple(services)
+    helpers = [peer for service in served for peer in _helper_peers(service)]
+    rows = [
+        row
+        for index, one in enumerate(kept)
+        for row in _rows(index, one, helpers, _addresses(one, served))
+    ]
     owner = np.array([row.activity for row in rows], dtype=np.int64)
     starts = np.array([a.start_ns for a in kept], dtype=np.int64)
     stops = np.array([a.stop_ns for a in kept], dtype=np.int64)
@@ -161,9 +166,18 @@ def _helper_peers(service: ServiceRecord) -> list[Peer]:
     ]
 
 
-def _rows(index: int, activity: ActivityRecord, helpers: Sequence[Peer]) -> Iterator[_Row]:
+def _addresses(activity: ActivityRecord, services: Sequence[ServiceRecord]) -> list[str]:
+    """Those of the activity's host, and those of the host in whose name it sends."""
+    victim = activity.params.get("victim")
+    forged = {s.address for s in services if s.host == victim} - {*activity.addresses}
+    return [*activity.addresses, *sorted(forged)]
+
+
+def _rows(
+    index: int, activity: ActivityRecord, helpers: Sequence[Peer], addresses: Sequence[str]
+) -> Iterator[_Row]:
     told = {(peer.address, peer.port) for peer in activity.peers}
-    for address in activity.addresses:
+    for address in addresses:
         for peer in activity.peers:
             yield _Row(index, address, peer, peer.port or 0, PROTOCOLS[peer.protocol])
         # A target without port and protocol takes ICMP anyway.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from audit.card.wording import IN_NO_SPLIT
 from audit.result import CheckResult
 from tagger import DatasetSummary
 
@@ -43,7 +44,7 @@ def responsible_use(
             "Packets were metered into flows; the metadata of each column defines it.",
             (
                 f"Flows were parted by {summary.splitting.by}, never row by row; "
-                f"{summary.splitting.left_out} flows are in no split."
+                f"{summary.splitting.left_out} flows are in no split, because {IN_NO_SPLIT}."
             ),
         ],
         "rai:dataAnnotationProtocol": [

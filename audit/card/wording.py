@@ -71,12 +71,15 @@ def _accuracy(quality: LabelQuality) -> str:
     )
 
 
+IN_NO_SPLIT: Final = "they nearly repeat a training flow, or their activity is on both sides"
+
+
 def _splitting(summary: DatasetSummary) -> str:
     how = summary.splitting
     asked = ", ".join(f"{split} {share:g}" for split, share in how.shares.items())
     shares = f" Shares asked for: {asked}." if asked else ""
     seed = f" Seed {how.seed}." if how.seed is not None else ""
-    left = f" {how.left_out} flows are in no split." if how.left_out else ""
+    left = f" {how.left_out} flows are in no split: {IN_NO_SPLIT}." if how.left_out else ""
     return (
         f"Split by {how.by}, {len(how.groups)} groups, each in one split as a whole."
         f"{shares}{seed}{left}"

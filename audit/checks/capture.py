@@ -160,7 +160,7 @@ def super_packets(data: AuditData, allowed: Threshold) -> Finding:
 @check(
     "A6",
     "share of the processors' time that was busy while the activities went on, at most",
-    remedy="run fewer users at once, or on a machine with more processors: times are about the host",
+    remedy="run fewer users at once, or on more processors: times are about the machine now",
     needs=("facts",),
 )
 def saturated_host(data: AuditData, allowed: Threshold) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.data import AuditData
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
-from flowmeter.selftest import differences, golden_names
+from flowmeter.selftest import golden_names
 from tagger import CaptureFacts
 
 
@@ -22,7 +22,7 @@ def golden_captures(data: AuditData, allowed: Threshold) -> Finding:
     retransmission, port reuse, timeouts, UDP, ICMP, IPv6, VLAN, fragments, tunnels, formats.
     """
     names = golden_names()
-    wrong = differences()
+    wrong = data.selftest()
     return at_most(
         len(wrong),
         allowed.limit,

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from audit.data import AuditData, group
+from audit.data import AuditData, Context, group
 from audit.learn import (
     auc,
     auc_error,
@@ -124,7 +124,12 @@ def _shuffled(sample: Sample, slack: float) -> tuple[bool, float]:
 
 
 def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
-    """AUC of the two largest runs' benign flows, as many of each class; its error; in words."""
+    """AUC of the two largest runs' benign flows, as many of each class; its error; in words.
+
+    Both are of one topology, of each class and tool they have as many flows, and the flows of a
+    session are never learnt and judged at once: what marks the run is wanted, not what marks a
+    place, a session or the luck of the draw.
+    """
     if "run" not in data.context:
         return None
     sample = data.sample
@@ -134,11 +139,14 @@ def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
     usable = np.ones(len(run), dtype=np.bool_) if mild is None else ~mild[sample.classes]
     if len(names) < 2 or not usable.any():
         return None
-    rows = _balanced(run, sample.classes, usable)
+    kind = sample.classes * (1 << 32) + _codes(data, "tool") + 1
+    rows = _balanced(_two_alike(data, run, usable), kind)
     if rows is None:
         return None
     one = (run[rows] == run[rows].max()).astype(np.int64)
-    scores = out_of_fold(sample.values[rows], one, width=2)[:, 1]
+    session = _codes(data, "activity")[rows]
+    groups = np.where(session < 0, -1 - np.arange(len(rows)), session)
+    scores = out_of_fold(sample.values[rows], one, width=2, groups=groups)[:, 1]
     few = int(one.sum())
     value = auc(one == 1, scores)
     said = [f"{names[code]} has {int((run[rows] == code).sum())} flows" for code in set(run[rows])]
@@ -152,15 +160,35 @@ def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
     )
 
 
-def _balanced(run: Ints, classes: Ints, usable: np.ndarray) -> Ints | None:
-    """Rows of the two largest runs, as many of each class; None if they share too few."""
-    largest = [code for code, _ in Counter(run[usable & (run >= 0)].tolist()).most_common(2)]
-    if len(largest) < 2:
+def _codes(data: AuditData, what: Context) -> Ints:
+    """Where each row of the sample is from, -1 where that is not known."""
+    if what not in data.context:
+        return np.full(len(data.sample.rows), -1, dtype=np.int64)
+    return data.codes(what)[0][data.sample.rows]
+
+
+def _two_alike(data: AuditData, run: Ints, usable: np.ndarray) -> Ints:
+    """The runs of rows, -1 outside of the two largest ones of one topology."""
+    place = np.zeros(len(run), dtype=np.int64)
+    if "topology" in data.context:
+        place = data.codes("topology")[0][data.sample.rows]
+    best: tuple[int, list[int]] = (0, [])
+    for one in np.unique(place):
+        sizes = Counter(run[usable & (run >= 0) & (place == one)].tolist()).most_common(2)
+        if len(sizes) == 2:
+            best = max(best, (sizes[1][1], [code for code, _ in sizes]))
+    return np.where(usable & np.isin(run, best[1]), run, -1)
+
+
+def _balanced(run: Ints, kind: Ints) -> Ints | None:
+    """Rows of two runs (-1 is neither), as many of each kind; None if they share too few."""
+    two = np.unique(run[run >= 0]).tolist()
+    if len(two) < 2:
         return None
     rng = np.random.default_rng(0)
     chosen: list[Ints] = []
-    for code in np.unique(classes[usable]):
-        sides = [np.flatnonzero(usable & (classes == code) & (run == one)) for one in largest]
+    for code in np.unique(kind[run >= 0]):
+        sides = [np.flatnonzero((kind == code) & (run == one)) for one in two]
         few = min(map(len, sides))
         chosen += [rng.permutation(side)[:few] for side in sides]
     rows = np.concatenate(chosen)

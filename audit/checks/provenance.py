@@ -87,21 +87,21 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     ranks = unit_ranks(data)
     codes, names = data.codes("run")
     place = {name: code for code, name in enumerate(names)}
-    same, others, said = [], [], []
+    same: list[float] = []
+    others: list[float] = []
+    said: list[str] = []
     for one, other in combinations(data.summary.runs, 2):
-        if one.topology_sha256 != other.topology_sha256 or not {one.run_id, other.run_id} <= set(
-            place
-        ):
+        there = one.run_id in place and other.run_id in place
+        if not there or one.topology_sha256 != other.topology_sha256:
             continue
         sides = [
             np.flatnonzero(codes[data.sample.rows] == place[run.run_id]) for run in (one, other)
         ]
         distance = between(data, ranks, *sides)
-        if distance is None:
-            continue
-        (same if one.seed == other.seed else others).append(distance)
-        kind = "the same seed" if one.seed == other.seed else "another seed"
-        said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
+        if distance is not None:
+            (same if one.seed == other.seed else others).append(distance)
+            kind = "the same seed" if one.seed == other.seed else "another seed"
+            said.append(f"{one.run_id} and {other.run_id}, {kind}: {distance:.3f}")
     if not same:
         said.append(
             "no two runs have one topology and seed: run one twice to see what a seed fixes"
@@ -119,7 +119,7 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     "H3",
     "parts of the card that are missing: fields of its metadata, results of checks",
     remedy="write the dataset again from its runs with this version, and audit it",
-    needs=("lineage",),
+    needs=("lineage", "flows"),
 )
 def card_complete(data: AuditData, allowed: Threshold) -> Finding:
     """Make the card with a mark for the result of every check, failed ones too, and look for each

@@ -136,7 +136,8 @@ def _octets(data: AuditData) -> Floats | None:
     names = [name for name in ("c2s_ip_bytes", "s2c_ip_bytes") if data.has(name)]
     if not names:
         return None
-    return np.nan_to_num(np.sum([data.values(name) for name in names], axis=0))
+    total = np.sum([data.values(name) for name in names], axis=0)
+    return np.asarray(np.nan_to_num(total), dtype=np.float64)
 
 
 def _share(weights: Floats, chosen: Bools) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from audit.data import AuditData
+import pyarrow as pa
+
+from audit.data import AuditData, group
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
 from audit.suspects import Training
 
@@ -26,7 +28,7 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
     for field in data.features:
         for name, accuracy, threshold in training.splits(data, field.name):
             known = (accuracy, field.name, threshold)
-            if not allowed.allow.keys() & {field.name, f"{name}/{field.name}"}:
+            if not _may(field, name, allowed):
                 best[name] = max(best[name], known)
     evidence = [
         f"{name}: {accuracy:.3f} by {feature} at {threshold:.6g}"
@@ -51,19 +53,30 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
     """Destination port, TTL, initial window, MSS and options, smallest packet, one by one.
 
     A suspect that is no feature (a key, as our ports are) is shown and not judged. Flows without a
-    value, such as those of UDP without a window, do not count: that is their protocol.
+    value, such as those of UDP without a window, do not count: that is their protocol. Nor does
+    what is allowed by name.
     """
     suspects = data.suspects
     if not suspects:
         return nothing_to_measure("no port, TTL, window, option or smallest packet in the table")
-    judged = [one for one in suspects if one.seen and one.feature not in allowed.allow]
-    evidence = [
-        f"{one.kind}: {one.label} {one.accuracy:.3f} by {one.feature} at {one.threshold:.6g}"
-        + ("" if one in judged else " (allowed)" if one.seen else " (no model sees it)")
-        for one in suspects
-    ]
     values: dict[str, float] = {}
-    for one in judged:
-        values[one.label] = max(one.accuracy, values.get(one.label, 0.0))
-    value = max(values.values(), default=0.0)
-    return at_most(value, allowed.limit, *evidence, culprits=values)
+    evidence = []
+    for one in suspects:
+        telling = [found for found in one.splits if not _may(one.field, found[0], allowed)]
+        if not telling:
+            continue
+        name, accuracy, threshold = telling[0]
+        mark = "" if one.seen else " (no model sees it)"
+        evidence.append(
+            f"{one.kind}: {name} {accuracy:.3f} by {one.feature} at {threshold:.6g}{mark}"
+        )
+        if one.seen:
+            values[name] = max(accuracy, values.get(name, 0.0))
+    evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
+    return at_most(max(values.values(), default=0.0), allowed.limit, *evidence, culprits=values)
+
+
+def _may(field: pa.Field, label: str, allowed: Threshold) -> bool:
+    """Whether a feature may tell a class: it, or it or its group for this class, is allowed."""
+    names = {field.name, f"{label}/{field.name}", f"{label}/{group(field)}"}
+    return bool(allowed.allow.keys() & names)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from audit.data import AuditData, Bools
-from audit.hashing import Hashes
 from audit.result import Finding, Threshold, check, nothing_to_measure
 from audit.scores import random_f1
+from tagger.twins import Hashes
 
 END_POINTS: Final = (
     "network", "src_ip", "dst_ip", "src_port", "dst_port", "protocol", "first_ns", "last_ns"
@@ -46,7 +46,11 @@ def twins_across_splits(data: AuditData, allowed: Threshold) -> Finding:
         *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
         *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
     )
-    shares = {name: count / sizes[name] for name, count in (close | found).items()}
+    shares = {
+        name: count / sizes[name]
+        for name, count in (close | found).items()
+        if name in found or count > allowed.also["near"] * sizes[name]
+    }
     return Finding("fail" if failed else "pass", value, evidence, shares)
 
 

@@ -52,6 +52,7 @@ class NeuralFamily:
     build: Network
     task: Task = "classify"
     resource: str = "epochs"
+    gpu: bool = True
 
     def fit(
         self,

@@ -82,6 +82,7 @@ def examine(
             data.test.classes, said.argmax(axis=1), data.test.groups, data.labels, data.activities
         ),
         open_set=None if novelty is None else _open_set(novelty, shipped, data.test),
+        histories=tuple(one.history for one in finalists.every if one.history is not None),
         notes=finalists.notes,
     )
     return Examined(shipped, novelty, findings, crossed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from builder.evaluation.records import Speed
+from builder.evaluation.records import History, Speed
 from builder.evaluation.shipped import Shipped
 from builder.evaluation.speed import within
 from builder.objective import TRIAL_ERRORS, Fitted
@@ -30,6 +30,20 @@ class Finalist:
         """Of the validation."""
         return self.trial.score or 0.0
 
+    @property
+    def history(self) -> History | None:
+        """How its loss fell; None for a family that is not trained in epochs."""
+        epochs = getattr(self.fitted.model, "epochs", ())
+        if not epochs:
+            return None
+        held = [epoch.held_back for epoch in epochs if epoch.held_back is not None]
+        return History(
+            self.trial.family,
+            self.trial.number,
+            tuple(round(float(epoch.loss), 6) for epoch in epochs),
+            tuple(round(float(loss), 6) for loss in held),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Finalists:
@@ -51,12 +65,12 @@ def choose(
     train: Callable[[Trial], Finalist],
     *,
     limits: Mapping[str, float],
-    baselines: Sequence[Trial] = (),
+    beside: Sequence[Trial] = (),
 ) -> Finalists:
     """Train trials, the best score first, until one keeps the limits; then each family's best.
 
-    ``baselines`` are trained for comparison and never win. Where none keeps the limits the best
-    score wins, and it is said. At least one trial has a score.
+    Where none keeps them the best score wins, and it is said. At least one trial has a score.
+    Those ``beside`` the search, the baselines, are never the winner.
 
     Raises
     ------
@@ -80,7 +94,7 @@ def choose(
         asked = ", ".join(f"{name} {most:g}" for name, most in limits.items())
         notes.append(f"no model kept the limits ({asked}); the best in validation was taken")
     best_of: dict[str, Trial] = {}
-    for trial in (*ranked, *(trial for trial in baselines if trial.score is not None)):
+    for trial in (*ranked, *(trial for trial in beside if trial.score is not None)):
         best_of.setdefault(trial.family, trial)
     others = []
     for trial in best_of.values():

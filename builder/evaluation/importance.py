@@ -37,7 +37,12 @@ def of_features(contributions: Floats, steps: Preprocessing) -> Floats:
 
     Shapley values add up, so a feature has those of all columns made from it.
     """
-    origin = [*range(len(steps.fill)), *steps.indicators]
+    categories = {one.position for one in steps.one_hot}
+    origin = [
+        *(k for k in range(len(steps.fill)) if k not in categories),
+        *steps.indicators,
+        *(one.position for one in steps.one_hot for _ in range(one.width)),
+    ]
     summed = np.zeros(
         (len(contributions), len(steps.fill), contributions.shape[2]), dtype=np.float32
     )

@@ -71,6 +71,16 @@ class FamilyScore:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """The loss, epoch after epoch, of the best of a family that is trained in epochs."""
+
+    family: str
+    trial: int
+    loss: tuple[float, ...]
+    held_back: tuple[float, ...]  # on training flows held back to know when to stop; may be empty
+
+
+@dataclass(frozen=True, slots=True)
 class Ablation:
     """The winner's kind of model without one group of features."""
 
@@ -154,6 +164,7 @@ class Findings:
     importance_method: str = ""
     explained: tuple[Explained, ...] = ()
     learning: tuple[LearningPoint, ...] = ()
+    histories: tuple[History, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -169,6 +169,11 @@ class Gradual(Family, Protocol):
         ...
 
 
+def wants_gpu(family: Family) -> bool:
+    """Whether a family trains on a GPU where there is one; it says so by ``gpu = True``."""
+    return bool(getattr(family, "gpu", False))
+
+
 def share_of(steps: int, budget: float) -> int:
     """How many of the full ``steps`` a budget in (0, 1] allows: at least one."""
     return max(1, round(steps * budget))

@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Where values lie in a picture of ``width`` × ``height`` pixels; y grows upwards.
+    """Where values lie in a picture of ``width`` by ``height`` pixels; y grows upwards.
 
     Examples
     --------

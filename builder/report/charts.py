@@ -11,11 +11,12 @@ from builder.evaluation.records import (
     Bin,
     Curve,
     FamilyScore,
+    History,
     Importance,
     LearningPoint,
 )
 from builder.report.axes import Axes, padded
-from builder.result import Evaluation, Trial
+from builder.result import Evaluation
 
 CURVES: Final = 12  # shown in colour, those with the lowest average precision
 BARS: Final = 20
@@ -147,24 +148,22 @@ def learning(points: Sequence[LearningPoint]) -> str:
     return picture(axes.width, axes.height, "Learning curve", shapes)
 
 
-def histories(trials: Sequence[Trial], measure: str) -> str:
-    """What training reported, epoch after epoch, one line for each trial."""
-    tracks = []
-    for trial in trials:
-        kept = [(e["step"], e[measure]) for e in trial.history if measure in e and "step" in e]
-        if len(kept) > 1:
-            tracks.append((trial, kept))
-    if not tracks:
-        return ""
-    families = sorted({trial.family for trial, _ in tracks})
+def histories(found: Sequence[History]) -> str:
+    """Loss by epoch: whole lines on what was trained on, thin ones on what was held back."""
+    losses = [value for one in found for value in (*one.loss, *one.held_back)]
     axes = Axes(
-        x=(0, max(x for _, kept in tracks for x, _ in kept)),
-        y=padded([y for _, kept in tracks for _, y in kept]),
-        width=420,
+        x=(0, max(2, *(len(one.loss) for one in found))),
+        y=padded(losses),
+        width=520,
+        right=150,
     )
-    shapes = axes.frame("step", measure)
-    for trial, kept in tracks:
-        points = [axes.at(x, y) for x, y in kept]
-        tip = f"trial {trial.number}, {trial.family}"
-        shapes.append(track(points, colour(families.index(trial.family)), width=1.1, tip=tip))
-    return picture(axes.width, axes.height, f"{measure} by step", shapes)
+    shapes = axes.frame("epoch", "loss")
+    for place, one in enumerate(found):
+        for values, width, words in ((one.loss, 2.0, "trained"), (one.held_back, 1.0, "held back")):
+            points = [axes.at(epoch + 1, value) for epoch, value in enumerate(values)]
+            if len(points) > 1:
+                tip = f"{one.family}, trial {one.trial}, {words}"
+                shapes.append(track(points, colour(place), width=width, tip=tip))
+        y = 30 + 18 * place
+        shapes += [rect(380, y - 9, 10, 10, colour(place)), text(396, y, short(one.family, 110))]
+    return picture(axes.width, axes.height, "Loss by epoch", shapes)

@@ -13,7 +13,7 @@ from gsta.cli.common import format_option, next_step, print_records, reporter
 from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.derive import derive
 from gsta.generate import Labs
-from gsta.order import load_spec
+from gsta.order import Order, load_spec
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
 from sta_registry import Store
@@ -23,7 +23,10 @@ from topologies.errors import GateError
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
-@click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
+@click.option(
+    "--ray-address", help="Ray cluster to search on; default is the spec's, else this machine."
+)
+@click.option("--fresh", is_flag=True, help="Do every stage, also those that are unchanged.")
 @click.option("--no-pcap", is_flag=True, help="Meter while the labs run; keep no packets.")
 @click.option(
     "--patch",
@@ -50,14 +53,20 @@ def build(
     serial: bool,
     ray_address: str | None,
     no_pcap: bool,
+    fresh: bool,
     output_format: str,
     **chosen: Any,
 ) -> None:
     """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
     order = load_spec(spec)
     changes = None if patch is None else read_patch(patch)
-    labs = Labs(backend, as_run_options(**chosen), keep_packets=not no_pcap)
     workspace = Workspace.default()
+    labs = Labs(
+        backend,
+        as_run_options(**chosen),
+        keep_packets=not no_pcap,
+        builds=None if fresh else workspace.builds,
+    )
     progress = reporter()
     folder = workspace.new_build(order.spec.model.name)
     if changes is not None:
@@ -68,12 +77,12 @@ def build(
         store=Store.open(workspace.home),
         labs=labs,
         again=again,
-        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        runner=builder.SerialRunner() if serial else _ray(order, ray_address),
         reporter=progress,
     )
     print_result(outcome.result, output_format)
     registered = outcome.registered
-    progress.say(f"results in {outcome.folder}")
+    progress.say(f"results in {outcome.folder}; report.html shows them")
     if not registered.champion:
         unmet = "; ".join(str(check) for check in registered.checks if not check.met)
         raise GateError(
@@ -81,6 +90,16 @@ def build(
         )
     progress.say(f"{registered.name}/{registered.version} is the champion")
     next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
+
+
+def _ray(order: Order, address: str | None) -> builder.RayRunner:
+    """The command line's cluster, else the spec's, else one on this machine."""
+    asked = order.spec.model.search
+    return builder.RayRunner(
+        address=address or asked.ray_address,
+        cpus_per_trial=asked.cpus_per_trial,
+        gpus_per_trial=asked.gpus_per_trial,
+    )
 
 
 def print_result(result: builder.BuildResult, output_format: str) -> None:
@@ -113,6 +132,13 @@ def print_result(result: builder.BuildResult, output_format: str) -> None:
             f"saw nothing of"
         )
     reporter().say(_confusion(test.labels, test.confusion))
+
+
+def _between(result: builder.BuildResult) -> str:
+    if result.findings is None:
+        return ""
+    interval = result.findings.test.intervals["f1_macro"]
+    return f" ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _confusion(labels: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> str:

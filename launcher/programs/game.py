@@ -20,7 +20,7 @@ from common_quake import (
     parse_out_of_band,
 )
 
-GONE_S = 5.0  # without a packet, and a player has left
+GONE_S = 1.5  # without a packet, and a player has left
 WAIT_S, TRIES = 1.0, 4
 MAPS = ("q3dm1", "q3dm6", "q3dm17", "q3tourney2", "q3ctf1", "pro-q3dm13")
 MAX_HZ = 125.0

@@ -78,7 +78,8 @@ def _chrony(session: Session, folder: Path, variant: str) -> None:
     config.write_text("\n".join(lines) + "\n", encoding="ascii")
     stay_s = max(int(min(session.left_s() - 1, float(session.params.get("stay_s", 5)))), 1)
     options = ["-t", str(stay_s)] if variant == "daemon" else ["-Q", "-t", str(stay_s)]
-    command = [*CHRONYD, *options, "-f", str(config)]
+    family = "-6" if ":" in session.peer["address"] else "-4"
+    command = [*CHRONYD, family, *options, "-f", str(config)]
     said = run_tool(session, command, folder, fine=(0, 1)).output
     if variant != "daemon" and "System clock wrong by" not in said and session.left_s() > 1:
         raise PeerError(f"no time: {said[-100:]}")

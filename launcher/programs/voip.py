@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from common import PeerError, Service, Session, begun, emit, main, word
+from common_log import connection
 from common_rtp import CODECS, Codec, Sender, is_control
 from common_rtp import parse as parse_rtp
 from common_sip import Message, describe, described
@@ -229,13 +230,14 @@ class Phone:
         voice = Voice(await _open(self.address), sender, None)
         try:
             body = describe(self.address, voice.number, codec, self.rng.getrandbits(31))
-            invite = self.request("INVITE", uri, call, body=body)
+            invite, asked_ns = self.request("INVITE", uri, call, body=body), time.time_ns()
             reply = await self.ask(invite, patience_s=max(self.session.left_s() - 0.5, 1.0))
             ack = self.request("ACK", uri, call)
             ack.headers["CSeq"] = invite.headers["CSeq"].replace("INVITE", "ACK")
             self.port.transport.sendto(bytes(ack), self.place)
             if reply.status == 200:
                 voice.peer = (self.place[0], described(reply.body)[0])
+                connection("udp", (self.address, voice.number), voice.peer, asked_ns)
                 await self._talk(voice, seconds)
                 await self.ask(self.request("BYE", uri, call))
         finally:

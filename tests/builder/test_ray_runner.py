@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,14 @@ import pytest
 
 from builder.families import Inputs, Target, families
 from builder.folds import Fold
-from builder.objective import Candidate, Objective, Trainer
+from builder.heuristics import HEURISTICS
+from builder.objective import Candidate, Checkpoints, Objective, Trainer
 from builder.ray_runner import RayRunner
 from builder.runners import SerialRunner
-from builder.search import RandomSearch, search
+from builder.search import Budget, search
+from tests.builder.searching import untimed
+from topologies.cluster import cluster
+from topologies.errors import MachineError
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +31,7 @@ def objective(rows: int = 300) -> Objective:
     number = np.arange(rows)
     folds = tuple(Fold(number[number % 3 != k], number[number % 3 == k]) for k in range(3))
     return Objective(
-        Trainer(dict(families()), "constant", 1),
+        Trainer({n: families()[n] for n in ("random_forest", "xgboost")}, "constant", 1),
         Inputs(table),
         Target("classify", classes, 3),
         folds,
@@ -36,34 +39,45 @@ def objective(rows: int = 300) -> Objective:
     )
 
 
-def trials(runner, goal: Objective):
-    heuristic = RandomSearch({n: f.space for n, f in families().items()}, 11)
+def trials(runner, goal: Objective, name: str):
     found = search(
         goal,
-        heuristic,
+        goal.trainer.families,
+        HEURISTICS[name](11),
         runner,
-        trials=8,
-        time_budget_s=300,
-        trial_timeout_s=300,
+        budget=Budget(9, 300, 300),
         progress=lambda _: None,
     )
-    return [replace(trial, seconds=0.0) for trial in found]
+    return untimed(found)
 
 
 def left_behind():
     return set(Path(tempfile.gettempdir()).glob("gsta-ray-*"))
 
 
-def test_ray_and_serial_give_the_same_trials_and_ray_is_gone_afterwards():
+@pytest.fixture(scope="module", autouse=True)
+def _one_cluster_for_all():
+    """It takes seconds to start, and has to be gone afterwards."""
     import ray
 
     before = left_behind()
-    goal = objective()
-    serial = trials(SerialRunner(), goal)
-    assert trials(RayRunner(cpus=2), goal) == serial
-    assert {trial.status for trial in serial} == {"ok"}
+    with cluster(2, None):
+        yield
     assert not ray.is_initialized()
     assert left_behind() <= before
+
+
+@pytest.mark.parametrize("name", ["halving", "tpe"])  # random is the first round of halving
+def test_ray_and_serial_give_the_same_trials(name):
+    goal = objective()
+    serial = trials(SerialRunner(), goal, name)
+    assert trials(RayRunner(), goal, name) == serial
+    assert {trial.status for trial in serial} == {"ok"}
+
+
+def test_what_no_machine_has_is_refused():
+    with pytest.raises(MachineError, match="a trial needs 999 processors, and Ray has 2"):
+        next(RayRunner(cpus_per_trial=999).run(objective(), lambda _: None))
 
 
 class Trouble:
@@ -72,7 +86,7 @@ class Trouble:
     def __init__(self) -> None:
         self.trainer = Trainer({}, "constant", 1)
 
-    def __call__(self, candidate: Candidate):
+    def __call__(self, candidate: Candidate, kept: Checkpoints):
         if candidate.params["what"] == "die":
             os._exit(1)
         time.sleep(candidate.params["seconds"])
@@ -85,7 +99,9 @@ def test_a_dead_or_hanging_worker_is_a_failed_trial_and_the_others_go_on():
         Candidate(1, "random_forest", {"what": "sleep", "seconds": 600}, seed=0, limit_s=0.5),
         Candidate(2, "random_forest", {"what": "sleep", "seconds": 0}, seed=0),
     ]
-    found = {trial.number: trial for trial in RayRunner(cpus=2).run(Trouble(), iter(jobs))}
+    waiting = iter(jobs)
+    runner = RayRunner(cpus_per_trial=0.5)
+    found = {t.number: t for t in runner.run(Trouble(), lambda _: next(waiting, None))}
     assert found[0].status == "failed"
     assert "the worker died" in found[0].error
     assert found[1].status == "failed"

@@ -5,38 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builder.families import Inputs, Target, families
-from builder.folds import Fold
-from builder.objective import Candidate, Objective, Trainer
-from builder.runners import SerialRunner
-from builder.search import RandomSearch, best, search
-from builder.space import Choice, IntRange
+from builder.families import Inputs
+from builder.heuristics import RandomSearch
+from builder.objective import Candidate, Trainer, again
+from builder.runners import Place, SerialRunner
+from builder.search import Budget, best, search
+from builder.space import Choice
+from tests.builder.searching import Awkward, Constant, Guess, objective
 from topologies.errors import MissingExtraError
 
-
-class Awkward:
-    """A family that fails as the parameters say."""
-
-    name = "awkward"
-    task = "classify"
-    uses = frozenset({"features"})
-    space = {"fault": Choice((None, "value", "nan"))}  # noqa: RUF012
-
-    def fit(self, inputs, target, *, params, seed, threads):
-        if params["fault"] == "value":
-            raise ValueError("no such solver")
-        if params["fault"] == "library":
-            raise MissingExtraError("keras", extra="deep")
-        return Constant(params["fault"], target.width)
-
-
-class Constant:
-    def __init__(self, fault, width):
-        self.value = np.nan if fault == "nan" else 1 / width
-        self.width = width
-
-    def predict(self, inputs):
-        return np.full((len(inputs), self.width), self.value, dtype=np.float32)
+PLENTY = 1e6
 
 
 class Clock:
@@ -50,31 +28,23 @@ class Clock:
         return self.now
 
 
-def objective(names=("awkward",), **changes):
-    rng = np.random.default_rng(0)
-    classes = np.arange(60) % 2
-    table = (classes[:, None] + rng.normal(size=(60, 3))).astype(np.float32)
-    known = {"awkward": Awkward()} | dict(families())
-    rows = np.arange(60)
-    folds = tuple(Fold(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3))
-    made = Objective(
-        Trainer({name: known[name] for name in names}, "constant", 1),
-        Inputs(table),
-        Target("classify", classes, 2),
-        folds,
-        "f1_macro",
+class Sound(Awkward):
+    space = {"fault": Choice((None,))}  # noqa: RUF012
+
+
+def run(goal, *, trials=6, time_s=PLENTY, trial_s=PLENTY, runner=None, seed=0, **changes):
+    return search(
+        goal,
+        goal.trainer.families,
+        RandomSearch(seed),
+        runner or SerialRunner(),
+        budget=Budget(trials, time_s, trial_s),
+        **({"progress": lambda _: None} | changes),
     )
-    return replace(made, **changes)
 
 
-def run(goal, heuristic, **changes):
-    options = {
-        "trials": 6,
-        "time_budget_s": 1e6,
-        "trial_timeout_s": 1e6,
-        "progress": lambda _: None,
-    }
-    return search(goal, heuristic, SerialRunner(), **(options | changes))
+def sound(**changes):
+    return objective(trainer=Trainer({"awkward": Sound()}, "constant", 1), **changes)
 
 
 def candidate(**params):
@@ -82,7 +52,7 @@ def candidate(**params):
 
 
 def test_a_failing_trial_is_recorded_and_the_search_goes_on():
-    trials = run(objective(), RandomSearch({"awkward": Awkward.space}, 0), trials=20)
+    trials = run(objective(), trials=20)
     assert [trial.number for trial in trials] == list(range(20))
     outcomes = {trial.params["fault"]: (trial.status, trial.error) for trial in trials}
     assert outcomes == {
@@ -107,56 +77,83 @@ def test_a_trial_over_its_limit_is_recorded_between_folds():
 
 
 def test_what_the_time_budget_leaves_no_room_for_is_skipped():
-    heuristic = RandomSearch({"awkward": {"fault": Choice((None,))}}, 0)
-    trials = run(objective(), heuristic, time_budget_s=3.5, clock=Clock())
+    trials = run(sound(), time_s=3.5, clock=Clock())
     assert [trial.status for trial in trials] == ["ok"] * 3 + ["skipped"] * 3
     assert trials[3].error == "the time budget was used up"
     assert trials[3].params == {"fault": None}
 
 
+class Recorder:
+    """A runner that keeps what it took, and makes each trial seem to last ``seconds`` by family."""
+
+    def __init__(self, seconds=None):
+        self.taken, self.seconds = [], seconds or {}
+
+    def run(self, goal, take):
+        while (one := take(Place(1))) is not None:
+            self.taken.append(one)
+            yield replace(goal(one), seconds=self.seconds.get(one.family, 0.0))
+
+
 def test_the_limit_of_a_trial_is_the_time_that_is_left():
-    limits = []
-
-    class Recorder:
-        def run(self, _, candidates):
-            for one in candidates:
-                limits.append(one.limit_s)
-                yield objective()(one)
-
-    heuristic = RandomSearch({"awkward": {"fault": Choice((None,))}}, 0)
-    options = {"trials": 9, "trial_timeout_s": 2.0, "progress": lambda _: None}
-    search(objective(), heuristic, Recorder(), time_budget_s=4.5, clock=Clock(), **options)
-    assert limits == [2.0, 2.0, 1.5, 0.5]
+    recorder = Recorder()
+    run(sound(), trials=9, time_s=4.5, trial_s=2.0, runner=recorder, clock=Clock())
+    assert [one.limit_s for one in recorder.taken] == [2.0, 2.0, 1.5, 0.5]
 
 
-def test_families_take_turns_and_a_candidate_depends_on_its_number_only():
-    domain = {"a": {"depth": IntRange(1, 1000)}, "b": {"depth": IntRange(1, 1000)}}
-    heuristic = RandomSearch(domain, 3)
-    asked = [heuristic.ask(number, ()) for number in range(6)]
-    assert [one.family for one in asked] == ["a", "b"] * 3
-    assert len({one.seed for one in asked}) == 6
-    assert len({one.params["depth"] for one in asked}) > 4
-    assert heuristic.ask(4, ()) == asked[4]
-    assert RandomSearch(domain, 4).ask(4, ()) != asked[4]
+def two_families(seconds, **changes):
+    recorder = Recorder(seconds)
+    pair = Trainer({"awkward": Sound(), "guess": Guess()}, "constant", 1)
+    goal = objective(("awkward", "guess"), trainer=pair)
+    trials = run(goal, runner=recorder, **changes)
+    return recorder.taken, trials
+
+
+def test_families_share_the_trials_and_a_candidate_depends_on_its_number_only():
+    first, trials = two_families({}, trials=7)
+    assert [trial.family for trial in trials] == ["awkward", "guess"] * 3 + ["awkward"]
+    assert len({trial.seed for trial in trials}) == 7
+    assert len({trial.params["place"] for trial in trials if trial.family == "guess"}) == 3
+    second, longer = two_families({"awkward": 5.0}, trials=9)
+    assert [one.number for one in second] != [one.number for one in first]
+    assert longer[:7] == tuple(replace(t, seconds=longer[t.number].seconds) for t in trials)
+    assert two_families({}, trials=7, seed=1)[1][1].params != trials[1].params
+
+
+def test_a_slow_family_does_not_starve_the_others():
+    taken, _ = two_families({"awkward": 10.0, "guess": 1.0}, trials=60)
+    until = [one.family for one in taken[:22]]
+    assert (until.count("awkward"), until.count("guess")) == (2, 20)
+    assert len(taken) == 60
+
+
+def test_a_trial_may_take_its_familys_share_of_the_time_at_most():
+    taken, _ = two_families({}, trials=4, time_s=100.0, clock=Clock(0.0))
+    assert [one.limit_s for one in taken] == [50.0, 50.0, 50.0, 100.0]
 
 
 def test_progress_tells_each_trial_and_the_best_so_far():
     heard = []
-    names = ("random_forest", "xgboost")
-    heuristic = RandomSearch({name: families()[name].space for name in names}, 0)
-    trials = run(objective(names), heuristic, trials=4, progress=heard.append)
+    trials = run(objective(("random_forest", "xgboost")), trials=4, progress=heard.append)
     assert [step.done for step in heard] == [1, 2, 3, 4]
     assert {step.total for step in heard} == {4}
-    assert [step.trial for step in heard] == list(trials)
-    scores = [trial.score for trial in trials]
+    assert sorted((step.trial for step in heard), key=lambda t: t.number) == list(trials)
+    scores = [step.trial.score for step in heard]
     assert [step.best for step in heard] == [max(scores[: k + 1]) for k in range(4)]
 
 
-def test_the_best_is_the_highest_and_of_equals_the_earliest():
+def test_the_best_is_the_highest_then_the_most_trained_then_the_earliest():
     trial = objective()(candidate(fault=None))
     made = [replace(trial, number=n, score=s) for n, s in enumerate([0.2, None, 0.9, 0.9])]
     assert best(made).number == 2
+    assert best([replace(made[2], budget=0.5), made[3]]).number == 3
     assert best(made[1:2]) is None
+
+
+def test_a_trial_can_be_trained_again():
+    goal = objective(("random_forest",))
+    one = run(goal, trials=1)[0]
+    assert replace(goal(again(one)), seconds=one.seconds) == one
 
 
 def test_the_score_is_the_mean_of_the_folds_and_preprocessing_sees_training_rows_only():

@@ -10,9 +10,10 @@ from builder.config import BuildConfig
 from builder.data import read_dataset
 from builder.families import Inputs, Target
 from builder.folds import plan_validation
-from builder.objective import Objective, Trainer
+from builder.heuristics import RandomSearch
+from builder.objective import Objective, Trainer, again
 from builder.runners import SerialRunner
-from builder.search import RandomSearch, best, search
+from builder.search import Budget, best, search
 from builder.serving import OnnxModel
 from builder.space import Choice
 
@@ -86,20 +87,18 @@ def test_a_family_of_tables_and_sequences_is_searched_fitted_and_served(data):
     validation = plan_validation(
         data.train.classes, data.train.groups, folds=3, seed=0, labels=data.labels
     )
-    heuristic = RandomSearch({"centroids": Centroids.space}, 0)
     trials = search(
         Objective(trainer, data.train.inputs, target, validation.folds, "f1_macro"),
-        heuristic,
+        trainer.families,
+        RandomSearch(0),
         SerialRunner(),
-        trials=3,
-        time_budget_s=60,
-        trial_timeout_s=60,
+        budget=Budget(3, 60, 60),
         progress=lambda _: None,
     )
     assert [trial.status for trial in trials] == ["ok"] * 3
     winner = best(trials)
     assert winner.score > 0.9  # the packet sizes give the class away
-    fitted = trainer.fit(heuristic.ask(winner.number, trials), data.train.inputs, target)
+    fitted = trainer.fit(again(winner), data.train.inputs, target)
     inputs = fitted.prepare(data.test.inputs)
     served = OnnxModel(fitted.model.export()).predict(inputs)
     np.testing.assert_allclose(served, fitted.model.predict(inputs), atol=1e-5)

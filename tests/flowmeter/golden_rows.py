@@ -22,8 +22,8 @@ from tests.flowmeter import (
     golden_tstat,
     golden_tunnels,
 )
-from tests.flowmeter.golden_kit import GOLDEN, Golden
 from tests.flowmeter.golden_formats import pcap
+from tests.flowmeter.golden_kit import GOLDEN, Golden
 from tests.flowmeter.reference import Reference, Settings
 from tests.flowmeter.reference_tstat import TstatReference
 

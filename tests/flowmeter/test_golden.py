@@ -33,8 +33,9 @@ def test_the_package_has_the_capture(name: str) -> None:
 def test_a_wrong_row_is_told() -> None:
     case = golden_case("closed_by_fins")
     more = case.rows[0] | {"c2s_packets": 99}
-    assert difference(replace(case, rows=[more])).endswith("c2s_packets is 4, expected 99")
-    assert difference(replace(case, rows=[])) == "1 rows, expected 0"
+    wrong = difference(replace(case, rows=[more, *case.rows[1:]]))
+    assert wrong == "row 0: c2s_packets is 4, expected 99"
+    assert difference(replace(case, rows=[])) == "2 rows, expected 0"
     assert "rejects" in difference(replace(case, rejects={"arp": 1}))
     assert golden_names() == sorted(GOLDEN)
 

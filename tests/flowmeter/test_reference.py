@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +17,7 @@ from tests.flowmeter import reference
 from tests.flowmeter.conftest import SECOND_NS, Lab
 from tests.flowmeter.reference_datagrams import captures, datagrams
 from tests.flowmeter.reference_traffic import Timed, conversations
+
 
 def written(lab: Lab, packets: Sequence[Timed], *, link: int = 1) -> Path:
     """A nanosecond pcap."""

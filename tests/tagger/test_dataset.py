@@ -163,3 +163,21 @@ def test_a_damaged_summary_is_an_input_error(busy_run, tmp_path):
     write_text(out / "dataset.json", json.dumps(values | {"flows": "many"}))
     with pytest.raises(InputError, match=r"dataset\.json: flows: expected a dataset summary"):
         load_summary(out)
+
+
+def test_flows_to_judge_on_that_repeat_a_training_flow_are_in_no_split(busy_run, tmp_path):
+    train, test, other = busy_run("a"), busy_run("b"), busy_run("c")
+    web, ssh = test.flows[0], test.flows[5]
+    web["c2s_packets"] = train.flows[0]["c2s_packets"]  # a twin of its own kind
+    ssh["c2s_packets"] = train.flows[5]["c2s_packets"]
+    train.flows[5]["c2s_packets"] = 99  # the twins that are left are of other kinds
+    out = tmp_path / "data"
+    sides = ((train, "train"), (test, "test"), (other, "unseen"))
+    made = write_dataset(out, "mine", sources(*((run.write(), split) for run, split in sides)))
+    rows = pq.read_table(out / "splits.parquet").to_pylist()
+    assert [row["flow_id"] for row in rows if row["split"] == ""] == [web["flow_id"]]
+    assert made.contents.splitting.left_out == 1
+    assert made.contents.left_out == {"web": 1}
+    assert made.contents.classes["test"] == {"web": 4, "ssh": 1, "scan": 1}
+    assert made.contents.classes["unseen"] == {"web": 5, "ssh": 1, "scan": 1}
+    assert "1 flows nearly repeat a training flow" in made.summary()
