@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import analyser
-from gsta.cli.common import reporter
+from gsta.cli.common import print_records, reporter
 from gsta.workspace import Workspace
 from sta_registry import Registry, Store, load_sta
-from topologies.errors import GateError
+from sta_registry.forecaster import FORECAST_FILE, load_forecaster
+from topologies.errors import GateError, InputError, Problem
 
 
 @click.command()
@@ -49,8 +52,12 @@ def analyse(
 ) -> None:
     """Tell the class of every flow in CAPTURES, which are of one point in the network.
 
-    An analyser that was trained on somebody else's flow table takes such tables instead.
+    An analyser that was trained on somebody else's flow table takes such tables instead,
+    and a forecaster takes flow tables of `gsta meter`.
     """
+    if (Path(model) / FORECAST_FILE).is_file():
+        _forecast(Path(model), captures, form, out=out)
+        return
     sta = load_sta(Registry(Store.open(Workspace.default().home)).resolve(model))
     look = analyser.analyse if sta.manifest.table is None else analyser.analyse_tables
     with reporter().stage("analyse"):
@@ -68,6 +75,27 @@ def analyse(
     )
     if fail_on_alert and verdicts.alerts:
         raise GateError(f"{verdicts.alerts} flows raise an alert")
+
+
+def _forecast(
+    folder: Path, flows: tuple[Path, ...], form: analyser.OutputFormat, *, out: Path | None
+) -> None:
+    """What a forecaster says comes after flow tables."""
+    tables = []
+    for path in flows:
+        try:
+            tables.append(pq.ParquetFile(path).read())
+        except (OSError, pa.ArrowInvalid) as error:
+            remedy = "give a flow table of 'gsta meter'"
+            got = str(error).splitlines()[0]
+            raise InputError(Problem(str(path), "", "a flow table", got, remedy)) from error
+    names = ", ".join(map(str, flows))
+    answer = load_forecaster(folder).predict(pa.concat_tables(tables), source=names)
+    if form == "table" and out is None:
+        print_records(answer.to_pylist(), "table", columns=answer.column_names)
+        return
+    destination = out or sys.stdout.buffer
+    analyser.write_verdicts(answer, "csv" if form == "table" else form, destination)
 
 
 def _reasons(rejects: dict[str, int]) -> str:

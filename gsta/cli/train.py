@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gsta.cli.common import format_option, next_step, reporter
+from gsta.cli.forecasting import train_forecaster
 from gsta.workspace import Workspace
 
 FILE = click.Path(path_type=Path)
@@ -49,6 +50,15 @@ FILE = click.Path(path_type=Path)
 @click.option("--time-budget", type=click.FloatRange(0, min_open=True), help="Of the search, in s.")
 @click.option("--metric", help="What validation maximises.")
 @click.option("--seed", type=click.IntRange(0), help="Of every draw.")
+@click.option("--forecast", is_flag=True, help="Forecast traffic instead of classifying flows.")
+@click.option("--of", type=click.Choice(("bytes", "packets", "flows")), help="Forecast: of what.")
+@click.option(
+    "--per", type=click.Choice(("service", "host", "network", "all")), help="Forecast: series."
+)
+@click.option("--window", type=click.FloatRange(0, min_open=True), help="Forecast: seconds.")
+@click.option("--past", type=click.IntRange(2), help="Forecast: windows that it sees.")
+@click.option("--horizon", type=click.IntRange(1), help="Forecast: windows to come.")
+@click.option("--season", type=click.IntRange(1), help="Forecast: windows of a season.")
 @click.option("--accept-unreleased", is_flag=True, help="Learn from a dataset that failed audit.")
 @click.option("--register-as", metavar="NAME", help="Register the analyser under this name.")
 @click.option("--out", type=FILE, help="Write the analyser to this folder.")
@@ -62,19 +72,30 @@ def train(
     serial: bool,
     ray_address: str | None,
     accept_unreleased: bool,
+    forecast: bool,
     output_format: str,
     **asked: Any,
 ) -> None:
     """Train an analyser without the lab, on a --dataset or on labelled --flows.
 
     Flows are split by --test-flows, or a column for it, time or groups; at random only with
-    --random-split. --mapping knows: cic-ids2017, cidds-001, nsl-kdd, unsw-nb15, unsw-nb15-full.
+    --random-split. With --forecast, --flows are flow tables of `gsta meter`, and what is learnt is
+    the traffic to come.
+
+    --mapping knows: cic-ids2017, cidds-001, nsl-kdd, unsw-nb15, unsw-nb15-full.
     """
     import builder
     from gsta.cli.build import print_result
     from gsta.training import train as run_training
     from sta_registry import Store
 
+    if forecast:
+        if out is None or register_as:
+            raise click.UsageError("a forecaster is written to a folder: --out DIR")
+        train_forecaster(
+            asked, out=out, accept_unreleased=accept_unreleased, output_format=output_format
+        )
+        return
     if not register_as and out is None:
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
     source = _source(asked)
@@ -136,10 +157,8 @@ def _source(asked: dict[str, Any]) -> Any:
 def _config(asked: dict[str, Any]) -> Any:
     """The configuration file with what the options say otherwise."""
     from builder import BuildConfig
-    from topologies.document import read_source, validate
+    from gsta.cli.options import checked_config
 
-    path = asked["config"]
-    config = BuildConfig() if path is None else validate(read_source(path), BuildConfig).model
     detect = asked["detect"] or bool(asked["benign"])
     if detect and asked["positive"]:
         raise click.UsageError("--positive names what to find; --benign and --detect find the rest")
@@ -159,15 +178,4 @@ def _config(asked: dict[str, Any]) -> Any:
         said |= {"task": "binary", "positive": list(asked["positive"])}
     if detect:
         said |= {"task": "binary", "target": "malicious", "positive": ["malicious"]}
-    return _checked({**config.model_dump(mode="json"), **said})
-
-
-def _checked(values: dict[str, Any]) -> Any:
-    """A configuration, or the faults of the options in words."""
-    import json
-
-    from builder import BuildConfig
-    from topologies.document import parse_yaml, validate
-
-    # JSON is YAML: faults of options are told as those of a file.
-    return validate(parse_yaml(json.dumps(values), file="gsta train"), BuildConfig).model
+    return checked_config(BuildConfig, asked["config"], said)

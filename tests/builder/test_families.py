@@ -34,7 +34,7 @@ TASK_OUTPUT = {"classify": "probabilities", "detect": "scores", "forecast": "for
 def test_every_file_of_the_package_is_a_family():
     files = {file.stem for file in Path(builder.families.__file__).parent.glob("*.py")}
     assert set(NAMES) == files - {"__init__", "base", "trees"}
-    assert len(NAMES) == 11
+    assert len(NAMES) == 12
 
 
 def rows(width: int, *, count: int = 240, seed: int = 0, absent: int | None = None):

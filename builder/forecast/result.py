@@ -1,0 +1,52 @@
+"""What a forecast's training hands over."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from builder.forecast.metrics import Errors
+from builder.result import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A family on the test windows. ``gain`` and its 95 % interval: how much smaller its MAE is
+    than that of the seasonal naive forecast, as a share."""
+
+    family: str
+    validation_mae: float
+    test: Errors
+    gain: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastResult:
+    """The winner, how it was found, and how it did beside the baselines.
+
+    ``onnx`` takes ``features`` float32 [n, past + horizon] (see `builder.forecast.windows.Rows`)
+    and answers ``forecast`` float32 [n, horizon], sums of the windows to come. ``example`` is the
+    largest test series: truth, the winner's and the seasonal naive forecast of the next window.
+    """
+
+    config: dict[str, Any]
+    series: tuple[str, ...]
+    season: int  # windows
+    season_found: bool  # chosen on training values, not asked for
+    split: str  # what the test is, in words
+    trials: tuple[Trial, ...]  # their score is the negative MAE of validation
+    winner: Trial
+    judged: tuple[Judged, ...]  # the winner first
+    train_rows: int
+    test_rows: int
+    onnx: bytes
+    source: str
+    source_sha256: str
+    versions: dict[str, str]
+    example: dict[str, tuple[float, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the model's bytes."""
+        values = asdict(self)
+        del values["onnx"]
+        return values
