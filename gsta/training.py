@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import builder
 from builder.foreign import FlowTables
+from builder.transfer import Freeze, Origin, Transferred
 from gsta.reporting import Reporter
 from sta_registry import Registered, Registry, Store, write_sta
+from sta_registry.manifest import MODEL_FILE
+from topologies.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from launcher.run import Progress
+    from sta_registry import Sta
 
 
 def search_progress(progress: Progress) -> builder.Listener:
@@ -44,6 +48,7 @@ def train(
     register_as: str | None = None,
     out: Path | None = None,
     accept_unreleased: bool = False,
+    begin: Transferred | None = None,
 ) -> Trained:
     """Search, judge once, then register the analyser and write its folder as far as asked for.
 
@@ -57,10 +62,11 @@ def train(
     with reporter.stage("train") as progress:
         result = builder.build(
             source,
-            config,
+            config if begin is None else begin.origin.config(config),
             runner=runner,
             progress=search_progress(progress),
             accept_unreleased=accept_unreleased,
+            begin=begin,
         )
     registered = None
     if register_as and store is not None:
@@ -70,3 +76,34 @@ def train(
     if out is not None:
         folder = write_sta(result, out, name=register_as or out.name)
     return Trained(result, registered, folder)
+
+
+def begin_with(sta: Sta, freeze: Freeze) -> Transferred:
+    """A training that begins with the network of a packaged analyser.
+
+    Raises
+    ------
+    InputError
+        It is no network, or it learnt from somebody else's flow table.
+    """
+    manifest = sta.manifest
+    if manifest.table is not None:
+        raise InputError(
+            Problem(
+                manifest.name,
+                "",
+                "an analyser of captures",
+                "one of a foreign flow table",
+                "its categories are its own: train from scratch",
+            )
+        )
+    origin = Origin(
+        name=manifest.name,
+        family=manifest.provenance.family,
+        params=manifest.provenance.params,
+        onnx=(sta.folder / MODEL_FILE).read_bytes(),
+        preprocessing=manifest.preprocessing,
+        features=tuple(feature.name for feature in manifest.features),
+        sequences=manifest.sequence is not None,
+    )
+    return Transferred(origin, freeze)

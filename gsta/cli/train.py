@@ -44,6 +44,14 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--detect", is_flag=True, help="Tell malicious from benign flows, as the mapping knows them."
 )
+@click.option("--from", "origin", metavar="MODEL", help="Begin with this analyser's network.")
+@click.option(
+    "--freeze",
+    type=click.Choice(("all-but-last", "nothing")),
+    default="all-but-last",
+    show_default=True,
+    help="With --from: which layers stay as they are.",
+)
 @click.option("--config", type=FILE, help="A YAML file with what follows, and more.")
 @click.option("--families", help="Kinds of model to try, with commas between.")
 @click.option("--trials", type=click.IntRange(1), help="Sets of hyperparameters to try.")
@@ -73,6 +81,8 @@ def train(
     ray_address: str | None,
     accept_unreleased: bool,
     forecast: bool,
+    origin: str | None,
+    freeze: Any,
     output_format: str,
     **asked: Any,
 ) -> None:
@@ -86,8 +96,9 @@ def train(
     """
     import builder
     from gsta.cli.build import print_result
+    from gsta.training import begin_with
     from gsta.training import train as run_training
-    from sta_registry import Store
+    from sta_registry import Registry, Store, load_sta
 
     if forecast:
         if out is None or register_as:
@@ -100,6 +111,10 @@ def train(
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
     source = _source(asked)
     store = Store.open(Workspace.default().home) if register_as else None
+    begin = None
+    if origin is not None:
+        registry = Registry(Store.open(Workspace.default().home))
+        begin = begin_with(load_sta(registry.resolve(origin.removeprefix("models:/"))), freeze)
     trained = run_training(
         source,
         _config(asked),
@@ -109,6 +124,7 @@ def train(
         register_as=register_as,
         out=out,
         accept_unreleased=accept_unreleased,
+        begin=begin,
     )
     print_result(trained.result, output_format)
     for note in trained.result.notes:
