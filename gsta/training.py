@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import builder
 from builder.foreign import FlowTables
 from builder.transfer import Freeze, Origin, Transferred
 from gsta.reporting import Reporter
+from gsta.rivalry import Bout, challenge
 from sta_registry import Registered, Registry, Store, write_sta
 from sta_registry.manifest import MODEL_FILE
 from topologies.errors import InputError, Problem
@@ -36,6 +38,7 @@ class Trained:
     result: builder.BuildResult
     registered: Registered | None  # None: not asked for
     folder: Path | None  # the STA, where one was asked for
+    bouts: tuple[Bout, ...] = ()  # against the champion, where one had to be beaten
 
 
 def train(
@@ -49,8 +52,12 @@ def train(
     out: Path | None = None,
     accept_unreleased: bool = False,
     begin: Transferred | None = None,
+    beat_on: Sequence[Path] = (),
 ) -> Trained:
     """Search, judge once, then register the analyser and write its folder as far as asked for.
+
+    With ``beat_on`` it becomes the champion only if it beats the one before on the test runs of
+    each of these datasets.
 
     Raises
     ------
@@ -68,14 +75,19 @@ def train(
             accept_unreleased=accept_unreleased,
             begin=begin,
         )
-    registered = None
+    registered, bouts = None, tuple[Bout, ...]()
     if register_as and store is not None:
         with reporter.stage("register"):
-            registered = Registry(store).register(result, name=register_as)
+            registry = Registry(store)
+            bouts = challenge(
+                result, registry, register_as, beat_on, accept_unreleased=accept_unreleased
+            )
+            crown = all(bout.won for bout in bouts)
+            registered = registry.register(result, name=register_as, crown=crown)
     folder = None
     if out is not None:
         folder = write_sta(result, out, name=register_as or out.name)
-    return Trained(result, registered, folder)
+    return Trained(result, registered, folder, bouts)
 
 
 def begin_with(sta: Sta, freeze: Freeze) -> Transferred:

@@ -10,6 +10,7 @@ import click
 from gsta.cli.common import format_option, next_step, reporter
 from gsta.cli.forecasting import train_forecaster
 from gsta.workspace import Workspace
+from topologies.errors import GateError
 
 FILE = click.Path(path_type=Path)
 
@@ -69,6 +70,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--season", type=click.IntRange(1), help="Forecast: windows of a season.")
 @click.option("--accept-unreleased", is_flag=True, help="Learn from a dataset that failed audit.")
 @click.option("--register-as", metavar="NAME", help="Register the analyser under this name.")
+@click.option(
+    "--keep-if-better",
+    is_flag=True,
+    help="Champion only if it beats the one before on the test runs of --dataset and --also-test.",
+)
+@click.option("--also-test", type=FILE, multiple=True, help="An older dataset; may be repeated.")
 @click.option("--out", type=FILE, help="Write the analyser to this folder.")
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
 @click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
@@ -81,6 +88,8 @@ def train(
     ray_address: str | None,
     accept_unreleased: bool,
     forecast: bool,
+    keep_if_better: bool,
+    also_test: tuple[Path, ...],
     origin: str | None,
     freeze: Any,
     output_format: str,
@@ -111,6 +120,8 @@ def train(
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
     source = _source(asked)
     store = Store.open(Workspace.default().home) if register_as else None
+    if keep_if_better and not (register_as and isinstance(source, Path)):
+        raise click.UsageError("--keep-if-better needs a --dataset and --register-as NAME")
     begin = None
     if origin is not None:
         registry = Registry(Store.open(Workspace.default().home))
@@ -125,14 +136,21 @@ def train(
         out=out,
         accept_unreleased=accept_unreleased,
         begin=begin,
+        beat_on=(source, *also_test) if keep_if_better else (),
     )
     print_result(trained.result, output_format)
     for note in trained.result.notes:
         reporter().say(note)
     model = str(out)
     if trained.registered:
-        model = f"{trained.registered.name}@champion"
-        reporter().say(f"{trained.registered.name}/{trained.registered.version} is the champion")
+        model = f"{trained.registered.name}/{trained.registered.version}"
+        for bout in trained.bouts:
+            reporter().say(str(bout))
+        if not trained.registered.champion:
+            raise GateError(
+                f"{model} is registered but no champion: it did not beat the one before"
+            )
+        reporter().say(f"{model} is the champion")
     what = "CAPTURE.pcap" if trained.result.table is None else "FLOWS.csv"
     next_step(f"gsta analyse --model {model} {what}")
 
