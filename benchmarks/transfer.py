@@ -1,4 +1,4 @@
-"""Transfer learning: labelled flows and processor time to the F1 that training from scratch reaches.
+"""Transfer learning: labelled flows and processor time to the F1 of training from scratch.
 
     python -m benchmarks.transfer --first DATASET --second DATASET --family mlp
 
