@@ -101,24 +101,12 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     InputError
         A feature cannot be used, or the classes are not there to learn from.
     """
-    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
-        if not (path / name).is_file():
-            raise NotFoundError(
-                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
-            )
+    parts = _flow_files(path)
     require_release(path, accept=accept_unreleased)
-    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
-    if not parts:
-        raise NotFoundError(
-            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
-        )
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
-    columns_of_labels = sorted({"label", config.target, "activity_id"})
-    labels = _lookup(path / "labels.parquet", rows.flow_ids, columns_of_labels)
-    if config.target == "malicious":
-        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
+    labels = _labels(path, rows.flow_ids, config)
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     reason = _reasons(labels["label"], splits["split"])
     away = splits["split"] == UNSEEN
@@ -159,6 +147,30 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
         sha256=sha256_file(path / "dataset.json"),
         activities=activities,
     )
+
+
+def _flow_files(path: Path) -> list[Path]:
+    """The flow tables of a dataset, whose other files are there, too."""
+    for name in ("dataset.json", "labels.parquet", "splits.parquet"):
+        if not (path / name).is_file():
+            raise NotFoundError(
+                Problem(str(path), name, "a file of a dataset", "none", "tag the runs first")
+            )
+    parts = sorted((path / "flows").glob("run_id=*/*.parquet"))
+    if not parts:
+        raise NotFoundError(
+            Problem(str(path), "flows", "flow tables", "none", "meter and tag the runs first")
+        )
+    return parts
+
+
+def _labels(path: Path, flow_ids: Strings, config: BuildConfig) -> dict[str, Strings]:
+    """What the labels say of each flow, as far as the target needs it."""
+    columns = sorted({"label", config.target, "activity_id"})
+    labels = _lookup(path / "labels.parquet", flow_ids, columns)
+    if config.target == "malicious":
+        labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
+    return labels
 
 
 def _read_part(part: Path, columns: Columns) -> _Rows:
