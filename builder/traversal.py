@@ -35,7 +35,7 @@ class Ensemble:
     node after it.
 
     ``values`` float32 [nodes, width] are what leaves add to the scores; boosted trees have one
-    class each, so there it is [nodes, 1] and ``classes`` [nodes] says of which.
+    class each, so there it is [nodes, 1] and ``classes`` [trees] says of which.
     """
 
     nodes: npt.NDArray[np.void]
@@ -52,8 +52,9 @@ class Ensemble:
         if self.classes is None:
             _walk("vectors")(rows, self.nodes, self.roots, self.values, scores)
         else:
-            weights = self.values[:, 0]
-            _walk("scalars")(rows, self.nodes, self.roots, weights, self.classes, scores)
+            weights, by_class = self.values[:, 0], np.zeros(scores.shape[::-1], dtype=np.float32)
+            _walk("scalars")(rows, self.nodes, self.roots, weights, self.classes, by_class)
+            scores = np.ascontiguousarray(by_class.T)
         scores += self.base
         if self.classes is not None and len(self.base) == 2:
             chance: Floats = scores[:, 1]
@@ -116,11 +117,15 @@ def read_ensemble(node: NodeProto) -> Ensemble | None:
     nodes["feature"] = np.array(said["nodes_featureids"])[order]
     nodes["bound"], nodes["child"] = bound[order], child
     values, classes = _leaves(said, order, width)
+    if classes is not None:
+        if len(np.unique(_keys(said["class_treeids"], said["class_ids"]))) > len(roots):
+            return None
+        classes = np.maximum.reduceat(classes, roots)  # of each tree
     base = np.array(said.get("base_values", [0.0] * width), dtype=np.float32)
     if classes is not None and width == 2:  # one score, of the second class
         if len(np.unique(said["class_ids"])) > 1:
             return None
-        classes, base = np.ones(len(order), dtype=np.int32), np.append(np.float32(0), base[-1])
+        classes, base = np.ones(len(roots), dtype=np.int32), np.append(np.float32(0), base[-1])
     if len(base) != width:
         return None
     return Ensemble(nodes, roots, values, classes, base, link)

@@ -60,10 +60,11 @@ def _add_scalars(  # noqa: PLR0917 - compiled code takes them by place
     rows: Any, nodes: Any, roots: Any, weights: Any, classes: Any, scores: Any
 ) -> None:
     leaves = np.empty(len(rows), dtype=np.int32)
-    for root in roots:
-        _descend(rows, nodes, root, leaves)
+    for tree in range(len(roots)):
+        _descend(rows, nodes, roots[tree], leaves)
+        its = scores[classes[tree]]
         for row in range(len(rows)):
-            scores[row, classes[leaves[row]]] += weights[leaves[row]]
+            its[row] += weights[leaves[row]]
 
 
 add_vectors = _compiled(_add_vectors)

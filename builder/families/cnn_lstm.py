@@ -36,6 +36,7 @@ def build(shape: Shape, params: Params) -> keras.Model:
     summary = layers.dense(scaled, params["summary"], params, name="summary")
     repeated = keras.layers.RepeatVector(shape.length, name="at_each_step")(summary)
     tensor = keras.layers.Concatenate(name="joined")([steps, repeated])
+    tensor = layers.Blank(name="joined_packets")(tensor, mask)
     for number in range(params["convolutions"]):
         name = f"convolution_{number + 1}"
         tensor = layers.convolve(tensor, mask, params["filters"], params, name=name)
