@@ -18,14 +18,15 @@ from builder.families import BASELINES, Inputs, families
 from builder.serving import OnnxModel
 from topologies.errors import GateError, GstaError
 
-QUICK = BuildConfig(trials=4, folds=2, seed=3)
+QUICK = BuildConfig(trials=4, folds=2, seed=3, study_s=0)
 
 
 def plain(result):
     return [replace(trial, seconds=0.0) for trial in result.trials]
 
 
-@pytest.mark.parametrize("family", sorted(set(families()) - set(BASELINES)))
+# One of each kind: every family is exported and compared in test_families and test_networks.
+@pytest.mark.parametrize("family", ["logistic", "random_forest", "xgboost", "resann", "cnn_lstm"])
 def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, family):
     folder = write()
     config = QUICK.model_copy(update={"families": (family,), "trials": 2})
@@ -35,14 +36,19 @@ def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, fam
     steps = Preprocessing.from_json(json.loads(json.dumps(result.to_json()))["preprocessing"])
     table = pq.ParquetFile(folder / "flows/run_id=bbbb/part-0.parquet").read()
     raw = np.stack([table[field.name].to_numpy() for field in result.features], axis=1)
-    seen = Inputs(features=steps.apply(raw.astype(np.float32)))
+    names = [f"sequence_{name}" for name in result.sequence_channels]
+    sequences = [np.stack(table[name].to_numpy()) for name in names]
+    seen = Inputs(
+        features=steps.apply(raw.astype(np.float32)),
+        sequences=np.stack(sequences, axis=-1).astype(np.float32) if sequences else None,
+    )
     answer = result.calibration.apply(OnnxModel(result.onnx).predict(seen)).argmax(axis=1)
     truth = table["src_port"].to_numpy() - 1000
     assert (answer == truth).mean() == pytest.approx(result.test.accuracy)
     assert result.test.f1_macro > 0.8
     assert result.test.flows == 200
-    assert result.sequence_length is None
-    assert result.sequence_channels == ()
+    assert (result.sequence_length is not None) == ("sequences" in families()[family].uses)
+    assert bool(sequences) == ("sequences" in families()[family].uses)
 
 
 def test_the_result_says_where_it_comes_from(write):
