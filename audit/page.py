@@ -35,8 +35,8 @@ stops there. A failure that is lived with is accepted by name and reason, which 
 
 Limits and severities are those of `audit/thresholds.yaml`; `--thresholds FILE` takes another one,
 which names every check. In it, `allow` lists features that may fail D1, D2 or D3, each with the
-reason why: `allow: {c2s_ttl_min: the scanner's stack is what we detect}`; for D2 also
-`CLASS/FEATURE`.
+reason why: `allow: {c2s_ttl_min: the scanner's stack is what we detect}`; for D2 and D3 also
+`CLASS/FEATURE` and `CLASS/GROUP`. A spec's `allow` adds to it.
 
 Checks of captures, flow meter, attacks and origin need no run directory. While it is at hand, at
 the writing of the dataset, its captures are read once more: each packet is looked at and metered

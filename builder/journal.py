@@ -20,7 +20,9 @@ from topologies.code import code_digest
 from topologies.files import write_text
 
 # What says which trials there are, and not what score one gets: more of them may be asked for.
-_EXTENT: Final = {"families", "heuristic", "trials", "time_budget_s", "trial_timeout_s"}
+_EXTENT: Final = {"families", "heuristic", "trials", "time_budget_s", "trial_timeout_s"} | {
+    *("limits", "study_s", "unknown"),  # of what is done with the trials
+}
 
 
 def search_key(dataset_sha256: str, config: BuildConfig) -> str:

@@ -20,6 +20,7 @@ from builder.preprocess import Floats
 Reals = npt.NDArray[np.float64]
 
 UNKNOWN: Final = "unknown"  # the answer
+STEEPNESS: Final = (0.5, 20.0)  # least and most nats for each e-fold of a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,25 @@ class Scale:
     values: tuple[float, ...]  # rising
 
     def surprise(self, scores: Reals) -> Reals:
-        """-ln of the share of known flows that had a score as high, at least one in all."""
-        below = np.interp(scores, self.values, self.levels)
-        surprise: Reals = -np.log(1.0 - below)
+        """-ln of the share of known flows that had a score as high.
+
+        Beyond the highest score that was seen the share goes on falling as a power of the score,
+        as it does from the last tenth to there (peaks over threshold).
+        """
+        share = 1.0 - np.interp(scores, self.values, self.levels)
+        surprise: Reals = -np.log(share)
+        highest = self.values[-1]
+        if highest > 0:
+            surprise = surprise + self._steepness * np.log(np.maximum(scores, highest) / highest)
         return surprise
+
+    @property
+    def _steepness(self) -> float:
+        highest, tenth = self.values[-1], float(np.interp(0.9, self.levels, self.values))
+        if not 0 < tenth < highest or self.levels[-1] <= 0.9:
+            return 1.0
+        nats = np.log(0.1) - np.log(1.0 - self.levels[-1])
+        return float(np.clip(nats / np.log(highest / tenth), *STEEPNESS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class Trainer:
     missing: Missing
     threads: int
     categorical: tuple[int, ...] = ()  # positions of features that are category numbers
+    steps: Preprocessing | None = None  # where it is given and not learnt
 
     def fit(
         self, candidate: Candidate, raw: Inputs, target: Target, *, resume: Fitted | None = None
@@ -103,7 +104,9 @@ class Trainer:
         family = self.families[candidate.family]
         table = raw.only(family.uses).features
         steps = Preprocessing((), (), ())
-        if table is not None:
+        if table is not None and self.steps is not None:
+            steps = self.steps
+        elif table is not None:
             steps = fit_preprocessing(table, missing=self.missing, categorical=self.categorical)
         seen = _prepare(raw, family, steps)
         if isinstance(family, Gradual):

@@ -31,6 +31,7 @@ from builder.objective import Fitted, Objective, Trainer, again
 from builder.result import BuildResult, Trial
 from builder.runners import Runner
 from builder.search import Budget, Listener, Progress, best, search
+from builder.transfer import Transferred
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
@@ -64,6 +65,7 @@ def build(
     progress: Listener = _silent,
     accept_unreleased: bool = False,
     journal: Path | None = None,
+    begin: Transferred | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
     """Find, train and judge a model.
@@ -82,6 +84,8 @@ def build(
         Learn from a dataset that the audit did not release.
     journal
         Where finished trials are recorded; those that are there already are not run again.
+    begin
+        A trained network to begin with; ``config`` is that of `builder.transfer.Origin.config`.
     clock
         Seconds that only grow.
 
@@ -98,7 +102,7 @@ def build(
     progress(Progress("read", 0, 1))
     with stages.stage("read"):
         data = _read(dataset, config, accept_unreleased=accept_unreleased)
-        trainer = Trainer(_families(config, data), config.missing, config.threads, data.categorical)
+        trainer = _trainer(config, data, begin)
         require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
     known = None if journal is None else TrialJournal(journal, search_key(data.sha256, config))
@@ -119,7 +123,7 @@ def build(
         baselines = baseline_trials(objective, data, first=config.trials, seed=config.seed)
 
     def refit(trial: Trial) -> Finalist:
-        every = replace(trainer, families=families())
+        every = replace(trainer, families={**families(), **trainer.families})
         return _finalist(trial, every.fit(again(trial), data.train.inputs, target), data.train)
 
     progress(Progress("refit", 0, 1, best=best_score))
@@ -140,6 +144,14 @@ def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased:
     if isinstance(dataset, Path):
         return read_dataset(dataset, config, accept_unreleased=accept_unreleased)
     return dataset.read(config)
+
+
+def _trainer(config: BuildConfig, data: Data, begin: Transferred | None) -> Trainer:
+    if begin is None:
+        return Trainer(_families(config, data), config.missing, config.threads, data.categorical)
+    begin.origin.require(data)
+    steps = begin.origin.preprocessing
+    return Trainer({begin.name: begin}, config.missing, config.threads, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING
 import builder
 from builder.foreign import FlowTables
 from builder.report import REPORT_FILE, render_report
+from builder.transfer import Freeze, Origin, Transferred
 from gsta.reporting import Reporter
+from gsta.rivalry import Bout, challenge
 from sta_registry import Registered, Registry, Store, write_sta
+from sta_registry.manifest import MODEL_FILE
+from topologies.errors import InputError, Problem
 from topologies.files import write_text
 
 if TYPE_CHECKING:
     from launcher.run import Progress
+    from sta_registry import Sta
 
 
 def search_progress(progress: Progress) -> builder.Listener:
@@ -34,6 +40,7 @@ class Trained:
     result: builder.BuildResult
     registered: Registered | None  # None: not asked for
     folder: Path | None  # the STA and its report, where one was asked for
+    bouts: tuple[Bout, ...] = ()  # against the champion, where one had to be beaten
 
 
 def train(
@@ -46,8 +53,13 @@ def train(
     register_as: str | None = None,
     out: Path | None = None,
     accept_unreleased: bool = False,
+    begin: Transferred | None = None,
+    beat_on: Sequence[Path] = (),
 ) -> Trained:
     """Search, judge once, then register the analyser and write its folder as far as asked for.
+
+    With ``beat_on`` it becomes the champion only if it beats the one before on the test runs of
+    each of these datasets.
 
     Raises
     ------
@@ -59,17 +71,54 @@ def train(
     with reporter.stage("train") as progress:
         result = builder.build(
             source,
-            config,
+            config if begin is None else begin.origin.config(config),
             runner=runner,
             progress=search_progress(progress),
             accept_unreleased=accept_unreleased,
+            begin=begin,
         )
-    registered = None
+    registered, bouts = None, tuple[Bout, ...]()
     if register_as and store is not None:
         with reporter.stage("register"):
-            registered = Registry(store).register(result, name=register_as)
+            registry = Registry(store)
+            bouts = challenge(
+                result, registry, register_as, beat_on, accept_unreleased=accept_unreleased
+            )
+            crown = all(bout.won for bout in bouts)
+            registered = registry.register(result, name=register_as, crown=crown)
     folder = None
     if out is not None:
         folder = write_sta(result, out, name=register_as or out.name)
         write_text(out / REPORT_FILE, render_report(result, name=register_as or out.name))
-    return Trained(result, registered, folder)
+    return Trained(result, registered, folder, bouts)
+
+
+def begin_with(sta: Sta, freeze: Freeze) -> Transferred:
+    """A training that begins with the network of a packaged analyser.
+
+    Raises
+    ------
+    InputError
+        It is no network, or it learnt from somebody else's flow table.
+    """
+    manifest = sta.manifest
+    if manifest.table is not None:
+        raise InputError(
+            Problem(
+                manifest.name,
+                "",
+                "an analyser of captures",
+                "one of a foreign flow table",
+                "its categories are its own: train from scratch",
+            )
+        )
+    origin = Origin(
+        name=manifest.name,
+        family=manifest.provenance.family,
+        params=manifest.provenance.params,
+        onnx=(sta.folder / MODEL_FILE).read_bytes(),
+        preprocessing=manifest.preprocessing,
+        features=tuple(feature.name for feature in manifest.features),
+        sequences=manifest.sequence is not None,
+    )
+    return Transferred(origin, freeze)

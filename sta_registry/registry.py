@@ -62,6 +62,7 @@ class Registry:
         name: str,
         acceptance: Mapping[str, float] | None = None,
         spec_sha256: str | None = None,
+        crown: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> Registered:
         """Log a build with every trial, register its STA, and crown it if it is good enough.
@@ -69,6 +70,7 @@ class Registry:
         ``acceptance`` maps metrics of the test run to their least values, and what the model costs
         to the most, for example ``{"f1_macro": 0.95, "recall:cryptomining": 0.9,
         "latency_us_per_flow": 200}``; none given, every build is accepted.
+        Without ``crown`` it is kept under its number only.
 
         Raises
         ------
@@ -80,7 +82,7 @@ class Registry:
         check_name(name)
         speed = None if result.findings is None else result.findings.speed
         checks = judge(result.test, acceptance or {}, speed=speed)
-        accepted = all(check.met for check in checks)
+        accepted = crown and all(check.met for check in checks)
         before = self._champion(name)
         with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:
             folder = write_sta(result, Path(temporary) / "sta", name=name, spec_sha256=spec_sha256)

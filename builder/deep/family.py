@@ -74,7 +74,7 @@ class NeuralFamily:
         MachineError
             Keras is not installed.
         """
-        model = self.network(_shape(inputs, target.width), params, seed=seed, threads=threads)
+        model = self.network(shape_of(inputs, target.width), params, seed=seed, threads=threads)
         model.scale(inputs)
         settings: Params = params
         epochs = share_of(settings["epochs"], budget)
@@ -98,7 +98,8 @@ class NeuralFamily:
         return NeuralModel(self.build(shape, params), shape.width)
 
 
-def _shape(inputs: Inputs, width: int) -> Shape:
+def shape_of(inputs: Inputs, width: int) -> Shape:
+    """The shape of a network for these inputs and so many classes."""
     columns = None if inputs.features is None else int(inputs.features.shape[1])
     length, channels = None, None
     if inputs.sequences is not None:

@@ -79,7 +79,7 @@ def choose(
     """
     ranked = sorted(
         (trial for trial in trials if trial.score is not None),
-        key=lambda trial: (-(trial.score or 0.0), trial.number),
+        key=lambda trial: (-(trial.score or 0.0), -trial.budget, trial.number),
     )
     made: dict[int, Finalist] = {}
     notes: list[str] = []

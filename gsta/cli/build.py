@@ -36,7 +36,7 @@ from topologies.errors import GateError
 @click.option(
     "--until-clean",
     "again",
-    type=click.IntRange(1, 20),
+    type=click.IntRange(0, 20),
     default=0,
     metavar="N",
     help="If the audit blocks, change what it proposes and generate anew, up to N times.",

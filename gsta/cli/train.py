@@ -10,6 +10,7 @@ import click
 from gsta.cli.common import format_option, next_step, reporter
 from gsta.cli.forecasting import train_forecaster
 from gsta.workspace import Workspace
+from topologies.errors import GateError
 
 FILE = click.Path(path_type=Path)
 
@@ -44,6 +45,14 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--detect", is_flag=True, help="Tell malicious from benign flows, as the mapping knows them."
 )
+@click.option("--from", "origin", metavar="MODEL", help="Begin with this analyser's network.")
+@click.option(
+    "--freeze",
+    type=click.Choice(("all-but-last", "nothing")),
+    default="all-but-last",
+    show_default=True,
+    help="With --from: which layers stay as they are.",
+)
 @click.option("--config", type=FILE, help="A YAML file with what follows, and more.")
 @click.option("--families", help="Kinds of model to try, with commas between.")
 @click.option("--trials", type=click.IntRange(1), help="Sets of hyperparameters to try.")
@@ -61,6 +70,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--season", type=click.IntRange(1), help="Forecast: windows of a season.")
 @click.option("--accept-unreleased", is_flag=True, help="Learn from a dataset that failed audit.")
 @click.option("--register-as", metavar="NAME", help="Register the analyser under this name.")
+@click.option(
+    "--keep-if-better",
+    is_flag=True,
+    help="Champion only if it beats the one before on the test runs of --dataset and --also-test.",
+)
+@click.option("--also-test", type=FILE, multiple=True, help="An older dataset; may be repeated.")
 @click.option("--out", type=FILE, help="Write the analyser to this folder.")
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
 @click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
@@ -73,6 +88,10 @@ def train(
     ray_address: str | None,
     accept_unreleased: bool,
     forecast: bool,
+    keep_if_better: bool,
+    also_test: tuple[Path, ...],
+    origin: str | None,
+    freeze: Any,
     output_format: str,
     **asked: Any,
 ) -> None:
@@ -86,8 +105,9 @@ def train(
     """
     import builder
     from gsta.cli.build import print_result
+    from gsta.training import begin_with
     from gsta.training import train as run_training
-    from sta_registry import Store
+    from sta_registry import Registry, Store, load_sta
 
     if forecast:
         if out is None or register_as:
@@ -100,6 +120,12 @@ def train(
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
     source = _source(asked)
     store = Store.open(Workspace.default().home) if register_as else None
+    if keep_if_better and not (register_as and isinstance(source, Path)):
+        raise click.UsageError("--keep-if-better needs a --dataset and --register-as NAME")
+    begin = None
+    if origin is not None:
+        registry = Registry(Store.open(Workspace.default().home))
+        begin = begin_with(load_sta(registry.resolve(origin.removeprefix("models:/"))), freeze)
     trained = run_training(
         source,
         _config(asked),
@@ -109,14 +135,22 @@ def train(
         register_as=register_as,
         out=out,
         accept_unreleased=accept_unreleased,
+        begin=begin,
+        beat_on=(source, *also_test) if keep_if_better else (),
     )
     print_result(trained.result, output_format)
     for note in trained.result.notes:
         reporter().say(note)
     model = str(out)
     if trained.registered:
-        model = f"{trained.registered.name}@champion"
-        reporter().say(f"{trained.registered.name}/{trained.registered.version} is the champion")
+        model = f"{trained.registered.name}/{trained.registered.version}"
+        for bout in trained.bouts:
+            reporter().say(str(bout))
+        if not trained.registered.champion:
+            raise GateError(
+                f"{model} is registered but no champion: it did not beat the one before"
+            )
+        reporter().say(f"{model} is the champion")
     what = "CAPTURE.pcap" if trained.result.table is None else "FLOWS.csv"
     next_step(f"gsta analyse --model {model} {what}")
 

@@ -114,7 +114,7 @@ def test_a_binary_sta_counts_alerts(registry: Registry, captures: dict[str, Path
 def test_captures_together_are_one_point_in_the_network(
     sta: Sta, captures: dict[str, Path]
 ) -> None:
-    together = analyse([captures["unseen"], captures["unseen"]], sta)
+    together = analyse([captures["unseen"], captures["test"]], sta)
     apart = [analyse(captures[name], sta) for name in ("unseen", "test")]
     assert together.packets == sum(one.packets for one in apart)
 

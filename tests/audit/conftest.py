@@ -68,6 +68,8 @@ class HandmadeDataset:
     captures: bool = True
     topology: dict[str, Any] | None = None
     """With it the dataset has the sessions that its flows name, too."""
+    outcome: str = "ok"
+    """Of all sessions."""
     size_of: dict[str, int] = field(default_factory=dict)
     """Of sessions the parameter they have instead of the number in their id."""
 
@@ -153,7 +155,7 @@ class HandmadeDataset:
                 "addresses": sorted({row["src_ip"] for row in rows}),
                 "start_ns": min(row["first_ns"] for row in rows),
                 "stop_ns": max(row["last_ns"] for row in rows),
-                "outcome": "ok",
+                "outcome": self.outcome,
                 "success": None,
             }
             for split, rows in self.rows.items()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder import BuildConfig, BuildResult, SerialRunner, build
+from builder.calibration import UNCALIBRATED
 from sta_registry import Registry, Store, write_sta
 
 FEATURES = {
@@ -140,6 +141,8 @@ def sequence_result(result: BuildResult) -> BuildResult:
         ),
         quantiles=dataclasses.replace(result.quantiles, values=(), missing=()),
         onnx=sequence_graph(length, len(channels)),
+        calibration=UNCALIBRATED,
+        findings=None,
     )
 
 

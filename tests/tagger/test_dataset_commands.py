@@ -82,7 +82,7 @@ def test_the_page_does_what_it_says(place, capsys, monkeypatch):
     write_card(place / "one", load_dataset(place / "one"), (), released=True)
     for program in blocks("python"):
         exec(compile(program, "docs/datasets.md", "exec"), {})  # noqa: S102 - our page
-    assert capsys.readouterr().out.splitlines() == ["web", "(22, 3) web", "3"]
+    assert capsys.readouterr().out.splitlines() == ["web", "(22, 3) web", "83"]
 
 
 def test_every_command_and_option_is_on_the_page():

@@ -51,6 +51,14 @@ def test_what_is_right_or_too_small_to_tell_stays_as_it_is(rows, sharpness):
     assert calibration.apply(said) is said
 
 
+def test_a_model_that_is_never_wrong_is_not_taken_for_certain():
+    truth = np.arange(300) % 2
+    said = np.where(np.arange(2) == truth[:, None], 0.8, 0.2).astype(np.float32)
+    calibration, _ = fit_calibration(truth, said, np.arange(300), seed=0)
+    surest = calibration.apply(said).max()
+    assert 0.9 < surest < 1 - 0.5 / 302
+
+
 def test_it_says_whether_it_fits_a_model():
     curve = ((0.0, 0.1), (1.0, 0.9))
     assert Calibration("isotonic", points=(curve, curve)).fits(2)

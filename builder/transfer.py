@@ -1,0 +1,142 @@
+"""Transfer learning: a trained network goes on in a new scenario, most of it as it is.
+
+The weights come from the ONNX graph of a packaged analyser, the architecture from its family and
+hyperparameters; nothing else is stored for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.config import BuildConfig, FeatureSelection
+from builder.families import families
+from builder.families.base import Inputs, Model, Target, Task, Use
+from builder.preprocess import Preprocessing
+from builder.result import Param
+from builder.space import Choice, LogUniform, Space
+from topologies.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from builder.data import Data
+
+Freeze = Literal["all-but-last", "nothing"]
+FREE: Final = 2  # layers with weights that learn when all but the last are frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A trained network: where a training begins."""
+
+    name: str
+    family: str
+    params: Mapping[str, Param]
+    onnx: bytes
+    preprocessing: Preprocessing
+    features: tuple[str, ...]
+    sequences: bool
+
+    def config(self, config: BuildConfig) -> BuildConfig:
+        """The configuration with the family and the features that it needs."""
+        chosen: Literal["flow", "packets", "all"] = "all" if self.sequences else "flow"
+        selection = FeatureSelection(set=chosen, include=self.features, leave_out=())
+        if not self.features:
+            selection = FeatureSelection(set="packets")
+        return config.model_copy(update={"families": (self.family,), "features": selection})
+
+    def require(self, data: Data) -> None:
+        """Raise InputError unless the data has its features, in its order."""
+        found = tuple(field.name for field in data.features)
+        if self.features and found != self.features:
+            missing = sorted(set(self.features) - set(found))
+            raise InputError(
+                Problem(
+                    data.path,
+                    "features",
+                    f"those of {self.name}, in its order",
+                    f"others; missing are {', '.join(missing) or 'none'}",
+                    "meter the runs with the flow meter version of the original",
+                )
+            )
+
+
+class Transferred:
+    """A network whose training begins with the weights of another."""
+
+    task: Final[Task] = "classify"
+
+    def __init__(self, origin: Origin, freeze: Freeze) -> None:
+        family = families()[origin.family]
+        if not hasattr(family, "network"):
+            raise InputError(
+                Problem(
+                    origin.name,
+                    "family",
+                    "a network: " + ", ".join(n for n, f in families().items() if _is_network(f)),
+                    origin.family,
+                    "name such an analyser, or train from scratch",
+                )
+            )
+        self._family: Any = family
+        self.origin, self._freeze = origin, freeze
+        self.name = origin.family
+        self.uses: frozenset[Use] = family.uses
+
+    @property
+    def space(self) -> Space:
+        """How fast it learns; all else is as in the original."""
+        fixed = {name: Choice((value,)) for name, value in self.origin.params.items()}
+        return {**fixed, "learning_rate": LogUniform(3e-4, 1e-2)}
+
+    def fit(
+        self,
+        inputs: Inputs,
+        target: Target,
+        *,
+        params: Mapping[str, Param],
+        seed: int,
+        threads: int,
+    ) -> Model:
+        """Take the weights over, freeze, and train what is left."""
+        from builder.deep.family import shape_of
+        from builder.deep.onnx_export import graph_weights
+
+        model = self._family.network(
+            shape_of(inputs, target.width), params, seed=seed, threads=threads
+        )
+        take_over(model.network, graph_weights(self.origin.onnx))
+        if self._freeze == "all-but-last":
+            freeze_all_but_last(model.network)
+        trained: Model = model.train(
+            inputs, target, params=params, seed=seed, epochs=int(params["epochs"] or 1)
+        )
+        return trained
+
+
+def _is_network(family: object) -> bool:
+    return hasattr(family, "network")
+
+
+def take_over(network: Any, weights: Mapping[str, npt.NDArray[np.float32]]) -> int:
+    """Set the weights that are there by name and shape; how many values were taken over.
+
+    The last layer of a network for another number of classes has another shape and starts anew.
+    """
+    taken = 0
+    for variable in network.variables:
+        stored = weights.get(variable.path)
+        if stored is not None and stored.shape == tuple(variable.shape):
+            variable.assign(stored)
+            taken += stored.size
+    return taken
+
+
+def freeze_all_but_last(network: Any) -> None:
+    """Let only the last layers with weights learn; the scaling of the inputs never does."""
+    layers = [layer for layer in network.layers if layer.trainable_weights]
+    for layer in layers[:-FREE]:
+        layer.trainable = False
