@@ -26,7 +26,6 @@ def load_keras(threads: int = 1) -> Any:
         Keras or its backend is not installed.
     """
     settings = {
-        "KERAS_BACKEND": "jax",
         "JAX_COMPILATION_CACHE_DIR": str(compilation_cache()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
