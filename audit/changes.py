@@ -79,14 +79,14 @@ def changed(
     """
     made = copy.deepcopy(dict(values))
     problems = []
-    for number, change in enumerate(changes):
+    for change in changes:
         there = found(made, change.place)
         if there == change.new:
             continue
         if there != change.old:
-            problems.append(_other(patch, number, change, there))
+            problems.append(_other(patch, change, there))
         elif not _put(made, change.place, change.new):
-            problems.append(_nowhere(patch, number, change))
+            problems.append(_nowhere(patch, change))
     if problems:
         raise InputError(problems)
     return made
@@ -112,18 +112,29 @@ def _put(values: dict[str, Any], place: Location, new: object) -> bool:
     return False
 
 
-def _other(patch: Source | None, number: int, change: Change, there: object) -> Problem:
+def _place(patch: Source | None, change: Change, key: str) -> Location:
+    """Where a patch says something of a change."""
+    listed = found(patch.values, ("changes",)) if patch else None
+    numbers = (
+        number
+        for number, one in enumerate(listed or ())
+        if one["name"] == change.name and one["at"] == change.at
+    )
+    return ("changes", next(numbers, 0), key)
+
+
+def _other(patch: Source | None, change: Change, there: object) -> Problem:
     return (patch or NO_PATCH).problem(
-        ("changes", number, "old"),
+        _place(patch, change, "old"),
         expected=f"what stands at {change.at} of {change.document} '{change.name}': {there}",
         got=str(change.old),
         remedy="it has been changed since the audit: correct the patch, or audit again",
     )
 
 
-def _nowhere(patch: Source | None, number: int, change: Change) -> Problem:
+def _nowhere(patch: Source | None, change: Change) -> Problem:
     return (patch or NO_PATCH).problem(
-        ("changes", number, "at"),
+        _place(patch, change, "at"),
         expected=f"a place in {change.document} '{change.name}'",
         got=change.at,
         remedy="write keys with dots between them, and items as phases[0]",

@@ -38,6 +38,12 @@ which names every check. In it, `allow` lists features that may fail D1, D2 or D
 reason why: `allow: {c2s_ttl_min: the scanner's stack is what we detect}`; for D2 also
 `CLASS/FEATURE`.
 
+Checks of captures, flow meter, attacks and origin need no run directory. While it is at hand, at
+the writing of the dataset, its captures are read once more: each packet is looked at and metered
+by the path of a live capture, and what there is to say is kept in `facts/RUN.json`, with what the
+launcher noted of clocks and load. Where nothing was at hand (an older dataset, packets that were
+metered while the lab ran and not kept) such a check says that it was not judged, and why.
+
 Checks that train models do so on a sample of at most 16,000 flows, of each class and split its
 share, drawn with a fixed seed; an audit of the same files says the same. The full model is a
 forest of 60 extremely randomised trees on ranks, which are learnt from the training rows. A class

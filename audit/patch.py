@@ -40,8 +40,12 @@ class Patch(Model):
         for name in ("changes", "choices"):
             for one in values[name]:
                 del one["decide"]  # which of the two it is under says that
-        said = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-        return HEAD + said
+        return HEAD + yaml_text(values)
+
+
+def yaml_text(values: object) -> str:
+    """Plain values as YAML, for people."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Dumper(yaml.SafeDumper):

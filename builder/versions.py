@@ -16,6 +16,7 @@ LIBRARIES: Final = (
     "onnxruntime",
     "ray",
     "scikit-learn",
+    "shap",
     "skl2onnx",
     "xgboost-cpu",
 )

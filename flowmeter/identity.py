@@ -1,28 +1,23 @@
 """Who a flow was between, as Arrow text: addresses as people write them, and flow ids.
 
-Text is laid out by numpy for a whole batch at once, IPv4 addresses padded with NUL bytes that are
-then left out: a Python loop over rows would cost more than all features together.
+Text is laid out for a whole batch at once: a Python loop over rows would cost more than all
+features together.
 """
 
 from __future__ import annotations
 
 import hashlib
-import socket
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flowmeter.core.addresses import LONGEST_TEXT, write_addresses
 from flowmeter.core.layout import Bytes, Records
 from flowmeter.features import Column
 
 Words = npt.NDArray[np.uint64]
-_OCTETS: Final = np.array([f"{octet}." for octet in range(256)], "S4").view(np.uint32)
-_LAST_OCTETS: Final = np.array([str(octet) for octet in range(256)], "S4").view(np.uint32)
-LONGEST_V4, LONGEST_V6 = 16, 40
-_DIGITS: Final = np.array([len(str(octet)) for octet in range(256)], np.uint8)
 
 
 class EndPoints:
@@ -63,15 +58,10 @@ def repeated(text: str, count: int) -> pa.StringArray:
 
 def addresses(version: Column, high: Words, low: Words) -> pa.StringArray:
     """Addresses as people write them."""
-    is_v6 = version == 6
-    if not is_v6.any():
-        return _text(*_v4(low))
-    texts = np.zeros((len(version), LONGEST_V6), np.uint8)
-    lengths = np.empty(len(version), np.uint8)
-    v4, v6 = np.flatnonzero(~is_v6), np.flatnonzero(is_v6)
-    texts[v4, :LONGEST_V4], lengths[v4] = _v4(low[v4])
-    texts[v6], lengths[v6] = _v6(high[v6], low[v6])
-    return _text(texts, lengths)
+    text: Bytes = np.empty(LONGEST_TEXT * len(version), np.uint8)
+    ends = np.zeros(len(version) + 1, np.int32)
+    write_addresses(version, high, low, text, ends)
+    return _strings(ends, text[: ends[-1]])
 
 
 def flow_ids(
@@ -118,32 +108,5 @@ def _hexadecimal(values: Words) -> pa.StringArray:
     return _strings(offsets, values.astype(">u8").tobytes().hex().encode())
 
 
-def _v4(low: Words) -> tuple[Bytes, Bytes]:
-    """Texts, padded with NUL bytes, and their lengths."""
-    octets = low.astype(">u4").view(np.uint8).reshape(-1, 4)
-    texts = _OCTETS.take(octets)
-    texts[:, 3] = _LAST_OCTETS.take(octets[:, 3])
-    digits = _DIGITS.take(octets)
-    lengths = digits[:, 0] + digits[:, 1] + digits[:, 2] + digits[:, 3] + np.uint8(3)
-    return texts.view(np.uint8), lengths
-
-
-def _v6(high: Words, low: Words) -> tuple[Bytes, Bytes]:
-    """Texts, padded with NUL bytes, and their lengths."""
-    words = np.empty((len(high), 2), ">u8")
-    words[:, 0], words[:, 1] = high, low
-    texts = [
-        socket.inet_ntop(socket.AF_INET6, packed) for packed in words.view("V16").ravel().tolist()
-    ]
-    padded = np.array(texts, f"S{LONGEST_V6}").view(np.uint8).reshape(-1, LONGEST_V6)
-    return padded, np.fromiter(map(len, texts), np.uint8, len(texts))
-
-
-def _text(padded: Bytes, lengths: Bytes) -> pa.StringArray:
-    offsets = np.zeros(len(lengths) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return _strings(offsets, padded.tobytes().translate(None, b"\0"))
-
-
-def _strings(offsets: npt.NDArray[np.int32], text: bytes) -> pa.StringArray:
+def _strings(offsets: npt.NDArray[np.int32], text: bytes | Bytes) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flowmeter.config import MeterConfig
-from flowmeter.output.export import Exporter, open_exporter
 from flowmeter.output.files import STANDARD_OUTPUT, FlowWriter, Format, open_writer
 from flowmeter.output.metadata import described
 from flowmeter.output.parquet import Compression
@@ -21,6 +19,9 @@ from flowmeter.stream import FlowStream, flows
 from flowmeter.table import flow_schema
 from topologies.errors import InputError, Problem
 from topologies.files import write_json
+
+if TYPE_CHECKING:
+    from flowmeter.output.export import Exporter
 
 REPORT_FORMAT: Final = 2
 BATCH_ROWS: Final = 1 << 14
@@ -145,6 +146,8 @@ def join_networks(
     config: MeterConfig | None = None,
 ) -> MeterReport:
     """Make the flow table of a run, as `meter_run` does, of what `meter_network` made."""
+    import pyarrow.parquet as pq
+
     config = config or MeterConfig()
     networks = [report.network for report in reports]
     schema = described(flow_schema(config), run_id=run_id, networks=networks, config=config)
@@ -200,6 +203,8 @@ def _meter(
             opened = open_writer(out, schema, form=form, compression=compression)
             takers.append(stack.enter_context(opened))
         if export:
+            from flowmeter.output.export import open_exporter  # takes a while to load
+
             takers.append(stack.enter_context(open_exporter(export, schema)))
         for network, source in networks.items():
             reports.append(

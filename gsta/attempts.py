@@ -37,11 +37,18 @@ def until_clean(
     Raises
     ------
     GateError
-        The last attempt was not released either, or nothing was left to change.
+        The last attempt was not released either, nothing was left to change, or so few flows came
+        that what had failed can no longer be measured.
     """
+    blocked: set[str] = set()
     for number in count(1):
         attempt = folder / f"attempt-{number}"
         made = generate(order, attempt)
+        unproven = blocked & {r.id for r in made.report.checks if r.verdict == "not_applicable"}
+        if unproven:
+            said = f"but too little is left to measure {', '.join(sorted(unproven))} again"
+            raise _given_up(made, f"attempt {number} is clean, {said}")
+        blocked |= {result.id for result in made.report.blocking}
         if made.report.released:
             reporter.say(f"attempt {number}: released; the dataset is {made.dataset}")
             return order, made
@@ -49,12 +56,14 @@ def until_clean(
         write_patch(attempt / PATCH, patch)
         reporter.say(_said(number, made.report, patch))
         if number > again:
-            raise _given_up(made, f"after {number} attempts")
+            raise _given_up(made, f"the audit blocks attempt {number} as well")
         if not patch.changes:
-            raise _given_up(made, "and no change is left to make")
+            raise _given_up(
+                made, f"the audit blocks attempt {number}, and no change is left to make"
+            )
         changed = derive(order, patch.changes, folder / f"attempt-{number + 1}")
         if same(order, changed):
-            raise _given_up(made, "and the changes proposed change nothing")
+            raise _given_up(made, f"the changes proposed for attempt {number} change nothing")
         order = changed
     raise AssertionError("the loop ends by itself")
 
@@ -68,8 +77,8 @@ def _said(number: int, report: AuditReport, patch: Patch) -> str:
 
 
 def _given_up(made: Generated, why: str) -> GateError:
-    remedies = "\n".join(f"  {one.id}: {one.remedy}" for one in made.report.blocking)
+    remedies = "".join(f"\n  {one.id}: {one.remedy}" for one in made.report.blocking)
     return GateError(
-        f"the audit did not release {made.dataset}, {why}; {made.dataset / 'card.md'} says why. "
-        f"Mend the spec, or accept a check by name and reason under accept_checks:\n{remedies}"
+        f"no clean dataset: {why}; {made.dataset / 'card.md'} says why. Mend the spec, or accept a "
+        f"check by name and reason under accept_checks{remedies}"
     )

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from audit.changes import Change, changed, found
+from audit.patch import yaml_text
 from gsta.labs import shortened
 from gsta.order import Order, load_spec
 from gsta.spec import Spec
@@ -181,5 +180,4 @@ def _name(patch: Source | None) -> str:
 
 
 def _write(path: Path, values: Mapping[str, Any], head: str) -> None:
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=100)
-    write_text(path, f"# {head}\n{text}")
+    write_text(path, f"# {head}\n{yaml_text(dict(values))}")

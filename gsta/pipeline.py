@@ -7,6 +7,7 @@ Every stage reads the files of those before it and writes its own below one buil
     dataset/                                tagger, audit (attempt-1/, … with --until-clean)
     search/trials.jsonl                     builder: each trial as it ends
     stages.json                             which stage wrote what, and what it was made from
+    report.html                             how good it is, and why
     build.json                              what came of it: scores, times, model version
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import builder
 from builder.journal import search_key
+from builder.report import REPORT_FILE, render_report
 from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
 from gsta.order import Order
@@ -25,7 +27,7 @@ from gsta.stages import trial_journal
 from gsta.training import search_progress
 from sta_registry import Registered, Registry, Store
 from topologies.errors import GateError
-from topologies.files import sha256_file, write_json
+from topologies.files import sha256_file, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def build(
         result = builder.build(
             dataset, config, runner=runner, progress=search_progress(progress), journal=journal
         )
+    write_text(folder / REPORT_FILE, render_report(result, name=order.spec.model.model_name))
     with reporter.stage("register"):
         registered = Registry(store).register(
             result,

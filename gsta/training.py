@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import builder
 from builder.foreign import FlowTables
+from builder.report import REPORT_FILE, render_report
 from builder.transfer import Freeze, Origin, Transferred
 from gsta.reporting import Reporter
 from gsta.rivalry import Bout, challenge
 from sta_registry import Registered, Registry, Store, write_sta
 from sta_registry.manifest import MODEL_FILE
 from topologies.errors import InputError, Problem
+from topologies.files import write_text
 
 if TYPE_CHECKING:
     from launcher.run import Progress
@@ -37,7 +39,7 @@ class Trained:
 
     result: builder.BuildResult
     registered: Registered | None  # None: not asked for
-    folder: Path | None  # the STA, where one was asked for
+    folder: Path | None  # the STA and its report, where one was asked for
     bouts: tuple[Bout, ...] = ()  # against the champion, where one had to be beaten
 
 
@@ -87,6 +89,7 @@ def train(
     folder = None
     if out is not None:
         folder = write_sta(result, out, name=register_as or out.name)
+        write_text(out / REPORT_FILE, render_report(result, name=register_as or out.name))
     return Trained(result, registered, folder, bouts)
 
 

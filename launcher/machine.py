@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-from topologies.files import source_digest
+from topologies.code import code_digest
 
 
 def machine_facts() -> dict[str, str | int | float]:
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    found["source"] = source_digest("topologies", "launcher")
+    found["source"] = code_digest("topologies", "launcher")
     tcpdump = shutil.which("tcpdump") or shutil.which("tcpdump", path="/usr/sbin:/sbin")
     if tcpdump:
         said = subprocess.run([tcpdump, "--version"], capture_output=True, text=True, check=False)

@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from builder.evaluation.records import Findings
+from builder.metrics import LIMITS
 from builder.result import BuildResult, Trial
 from sta_registry.acceptance import measures
 from sta_registry.manifest import CARD_FILE, MANIFEST_FILE, StaManifest, read_manifest
@@ -57,6 +59,7 @@ def log_build(store: Store, result: BuildResult, folder: Path, *, clock: Clock) 
         _log_values(client, run_id, _build_params(result), _build_metrics(result), clock)
         _log_dataset(client, run_id, result)
         client.log_text(run_id, _json(result.to_json()), "build.json")
+        _log_report(client, run_id, result, manifest.name)
         for file in (CARD_FILE, MANIFEST_FILE):
             client.log_artifact(run_id, str(folder / file))
         for trial in result.trials:
@@ -149,14 +152,38 @@ def _build_metrics(result: BuildResult) -> dict[str, float]:
         {"validation_score": result.validation_score, "train_flows": float(result.train_flows)}
         | {f"test_{name}": value for name, value in measures(result.test).items()}
         | _unseen(result)
+        | _found(result.findings)
         | {f"seconds_{stage}": seconds for stage, seconds in result.timings.items()}
     )
+
+
+def _found(found: Findings | None) -> dict[str, float]:
+    if found is None:
+        return {}
+    interval, speed = found.test.intervals["f1_macro"], found.speed
+    figures = {
+        "test_f1_macro_low": interval.low,
+        "test_f1_macro_high": interval.high,
+        "test_ece": found.test.ece,
+        "test_log_loss": found.test.log_loss,
+    } | {name: float(getattr(speed, name)) for name in LIMITS}
+    figures |= {f"family_{one.family}_test_f1_macro": one.f1_macro for one in found.families}
+    if found.open_set is not None:
+        figures["test_coverage"] = found.open_set.test_coverage
+    return figures
 
 
 def _unseen(result: BuildResult) -> dict[str, float]:
     if result.unseen is None:
         return {}
     return {f"unseen_{name}": value for name, value in measures(result.unseen).items()}
+
+
+def _log_report(client: MlflowClient, run_id: str, result: BuildResult, name: str) -> None:
+    from builder.report import REPORT_FILE, render_report
+
+    if result.findings is not None:
+        client.log_text(run_id, render_report(result, name=name), REPORT_FILE)
 
 
 def _log_dataset(client: MlflowClient, run_id: str, result: BuildResult) -> None:

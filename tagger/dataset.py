@@ -43,9 +43,10 @@ from tagger.tag import TagReport, remarks_of, summary_of, tag_run
 from tagger.targets import Tolerances
 from tagger.twins import repeats_training
 from tagger.writing import LABELS
+from topologies.code import code_digest
 from topologies.document import Document
 from topologies.errors import InputError, Problem
-from topologies.files import sha256_file, source_digest, write_json
+from topologies.files import sha256_file, write_json
 
 BATCH_ROWS: Final = 1 << 16
 
@@ -229,7 +230,7 @@ def _summary(
             "python": platform.python_version(),
             "numpy": np.__version__,
             "pyarrow": cast("str", pa.__version__),
-            "source": source_digest("topologies", "launcher", "flowmeter", "tagger"),
+            "source": code_digest("topologies", "launcher", "flowmeter", "tagger"),
         },
         rules=RulesLineage(name=book.name, sha256=sha256_file(Path(rules.source.file))),
         vocabulary=book.labels,

@@ -102,9 +102,11 @@ class Oracle:
         forth = _at_endpoints(flows, flow, targets, target)
         back = _at_endpoints(flows.swapped(), flow, targets, target)
         fits = forth | back
-        some = np.zeros(len(flows), dtype=np.bool_)
+        own = targets.child[target] == 0
+        some, done = np.zeros(len(flows), dtype=np.bool_), np.zeros(len(flows), dtype=np.bool_)
         some[flow[fits]] = True
-        kept = fits | (~some[flow] & (targets.child[target] == 0))
+        done[flow[fits & own]] = True  # what it was told to do, it did not merely cause
+        kept = (fits & (own | ~done[flow])) | (~some[flow] & own)
         return Candidates(flow[kept], target[kept], back[kept])
 
 

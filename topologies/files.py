@@ -8,12 +8,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 BLOCK_BYTES: Final = 1 << 20
-SOURCES: Final = (".py", ".yaml", ".json", ".j2")
 
 
 @contextmanager
@@ -51,21 +49,4 @@ def sha256_file(path: Path) -> str:
     with path.open("rb") as stream:
         while block := stream.read(BLOCK_BYTES):
             digest.update(block)
-    return digest.hexdigest()
-
-
-@cache
-def source_digest(*packages: str) -> str:
-    """Hex SHA-256 of the programs and tables in some of our packages: the revision of the source.
-
-    >>> len(source_digest("topologies"))
-    64
-    """
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for package in packages:
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in SOURCES and path.is_file():
-                digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-                digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()

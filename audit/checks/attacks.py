@@ -26,20 +26,39 @@ TORN = 10
 )
 def judged_effects(data: AuditData, allowed: Threshold) -> Finding:
     """Each attack's program says whether it had success; its flows are then `effective`,
-    `attempted` or `artefact`.
+    `attempted` or `artefact`. One that was stopped before its first packet has nothing to judge.
     """
     table = _attacks(data)
     kinds, success = table["kind"].to_pylist(), table["success"].to_pylist()
-    silent = Counter(kind for kind, said in zip(kinds, success, strict=True) if said is None)
+    unborn = _unborn(data, table)
+    silent = Counter(
+        kind
+        for kind, said, never in zip(kinds, success, unborn, strict=True)
+        if said is None and not never
+    )
     worked = Counter(kind for kind, said in zip(kinds, success, strict=True) if said)
     ineffective = [kind for kind in sorted(set(kinds)) if not worked[kind] and not silent[kind]]
     return at_most(
         silent.total(),
         allowed.limit,
-        f"{worked.total()} of {len(kinds)} attacks had success",
+        f"{worked.total()} of {len(kinds)} attacks had success, {int(unborn.sum())} never began",
         *(f"{kind}: {count} without a verdict" for kind, count in silent.most_common()),
         *(f"{kind}: none of {kinds.count(kind)} had success" for kind in ineffective),
     )
+
+
+def _unborn(data: AuditData, table: pa.Table) -> Bools:
+    """Attacks without a verdict that the end of the run stopped before they made a flow."""
+    if "command" not in data.context:
+        return np.zeros(len(table), dtype=np.bool_)
+    ended = pc.and_(pc.equal(table["outcome"], "stopped"), table["success"].is_null())
+    seen = pc.is_in(_names(table), value_set=data.context["command"].combine_chunks())
+    return np.asarray(pc.and_not(ended, seen).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _names(table: pa.Table) -> pa.ChunkedArray:
+    """Activities as the table's commands call them."""
+    return pc.binary_join_element_wise(table["run_id"], table["activity_id"], "/")
 
 
 @check(
@@ -106,8 +125,8 @@ def _stops(data: AuditData) -> tuple[Ints, Bools]:
     if "command" not in data.context:
         return np.zeros(len(data.label), dtype=np.int64), np.zeros(len(data.label), dtype=np.bool_)
     table = _attacks(data)
-    ids = pc.binary_join_element_wise(table["run_id"], table["activity_id"], "/")
-    place = pc.index_in(data.context["command"], value_set=ids.combine_chunks())
+    names = _names(table).combine_chunks()
+    place = pc.index_in(data.context["command"], value_set=names)
     known = place.is_valid().to_numpy()
     stops = table["stop_ns"].to_numpy()
     return stops[place.fill_null(0).to_numpy()], np.asarray(known, dtype=np.bool_)

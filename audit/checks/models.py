@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from audit.data import AuditData, group
+from audit.data import AuditData, Context, group
 from audit.learn import (
     auc,
     auc_error,
@@ -126,8 +126,9 @@ def _shuffled(sample: Sample, slack: float) -> tuple[bool, float]:
 def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
     """AUC of the two largest runs' benign flows, as many of each class; its error; in words.
 
-    Both are of one topology, and the flows of a command are never learnt and judged at once: what
-    marks the run is wanted, not what marks a place or a session.
+    Both are of one topology, of each class and tool they have as many flows, and the flows of a
+    session are never learnt and judged at once: what marks the run is wanted, not what marks a
+    place, a session or the luck of the draw.
     """
     if "run" not in data.context:
         return None
@@ -138,12 +139,13 @@ def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
     usable = np.ones(len(run), dtype=np.bool_) if mild is None else ~mild[sample.classes]
     if len(names) < 2 or not usable.any():
         return None
-    rows = _balanced(_two_alike(data, run, usable), sample.classes)
+    kind = sample.classes * (1 << 32) + _codes(data, "tool") + 1
+    rows = _balanced(_two_alike(data, run, usable), kind)
     if rows is None:
         return None
     one = (run[rows] == run[rows].max()).astype(np.int64)
-    command = data.codes("command")[0][sample.rows[rows]] if "command" in data.context else None
-    groups = None if command is None else np.where(command < 0, -1 - np.arange(len(rows)), command)
+    session = _codes(data, "activity")[rows]
+    groups = np.where(session < 0, -1 - np.arange(len(rows)), session)
     scores = out_of_fold(sample.values[rows], one, width=2, groups=groups)[:, 1]
     few = int(one.sum())
     value = auc(one == 1, scores)
@@ -156,6 +158,13 @@ def _runs_apart(data: AuditData) -> tuple[float, float, list[str]] | None:
             *_marks(data, rows, one),
         ],
     )
+
+
+def _codes(data: AuditData, what: Context) -> Ints:
+    """Where each row of the sample is from, -1 where that is not known."""
+    if what not in data.context:
+        return np.full(len(data.sample.rows), -1, dtype=np.int64)
+    return data.codes(what)[0][data.sample.rows]
 
 
 def _two_alike(data: AuditData, run: Ints, usable: np.ndarray) -> Ints:
@@ -171,15 +180,15 @@ def _two_alike(data: AuditData, run: Ints, usable: np.ndarray) -> Ints:
     return np.where(usable & np.isin(run, best[1]), run, -1)
 
 
-def _balanced(run: Ints, classes: Ints) -> Ints | None:
-    """Rows of two runs (-1 is neither), as many of each class; None if they share too few."""
+def _balanced(run: Ints, kind: Ints) -> Ints | None:
+    """Rows of two runs (-1 is neither), as many of each kind; None if they share too few."""
     two = np.unique(run[run >= 0]).tolist()
     if len(two) < 2:
         return None
     rng = np.random.default_rng(0)
     chosen: list[Ints] = []
-    for code in np.unique(classes[run >= 0]):
-        sides = [np.flatnonzero((classes == code) & (run == one)) for one in two]
+    for code in np.unique(kind[run >= 0]):
+        sides = [np.flatnonzero((kind == code) & (run == one)) for one in two]
         few = min(map(len, sides))
         chosen += [rng.permutation(side)[:few] for side in sides]
     rows = np.concatenate(chosen)

@@ -119,7 +119,7 @@ def repeatable(data: AuditData, allowed: Threshold) -> Finding:
     "H3",
     "parts of the card that are missing: fields of its metadata, results of checks",
     remedy="write the dataset again from its runs with this version, and audit it",
-    needs=("lineage",),
+    needs=("lineage", "flows"),
 )
 def card_complete(data: AuditData, allowed: Threshold) -> Finding:
     """Make the card with a mark for the result of every check, failed ones too, and look for each

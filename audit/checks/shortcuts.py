@@ -37,7 +37,7 @@ def single_split(data: AuditData, allowed: Threshold) -> Finding:
     over = sum(accuracy > allowed.limit for accuracy, _, _ in best.values())
     evidence.append(f"{over} of {len(classes)} classes above {allowed.limit:g}")
     evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
-    values = {name: accuracy for name, (accuracy, _, _) in best.items()}
+    values = {f"{name}/{feature}": accuracy for name, (accuracy, feature, _) in best.items()}
     return at_most(max(values.values()), allowed.limit, *evidence, culprits=values)
 
 
@@ -71,7 +71,7 @@ def usual_suspects(data: AuditData, allowed: Threshold) -> Finding:
             f"{one.kind}: {name} {accuracy:.3f} by {one.feature} at {threshold:.6g}{mark}"
         )
         if one.seen:
-            values[name] = max(accuracy, values.get(name, 0.0))
+            values[f"{name}/{one.feature}"] = accuracy
     evidence += [f"{name} is allowed: {why}" for name, why in allowed.allow.items()]
     return at_most(max(values.values(), default=0.0), allowed.limit, *evidence, culprits=values)
 

@@ -46,7 +46,11 @@ def twins_across_splits(data: AuditData, allowed: Threshold) -> Finding:
         *(f"{name}: {count} of {sizes[name]}" for name, count in found.most_common()),
         *(f"near twins, {name}: {n} of {sizes[name]}" for name, n in close.most_common()),
     )
-    shares = {name: count / sizes[name] for name, count in (close | found).items()}
+    shares = {
+        name: count / sizes[name]
+        for name, count in (close | found).items()
+        if name in found or count > allowed.also["near"] * sizes[name]
+    }
     return Finding("fail" if failed else "pass", value, evidence, shares)
 
 

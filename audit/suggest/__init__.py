@@ -15,7 +15,7 @@ from audit.result import CheckResult
 from audit.suggest.case import Advice, Case, Scene, scenes
 from audit.suggest.columns import constant
 from audit.suggest.diversity import alike, one_command, strange_tools
-from audit.suggest.load import dropped, proof, saturated
+from audit.suggest.load import dropped, proof, saturated, unjudged
 from audit.suggest.overlaps import overlapping
 from audit.suggest.shortcuts import apart, easy, telling
 
@@ -27,6 +27,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
     "B5": constant,
     "C1": proof,
     "C2": overlapping,
+    "C3": unjudged,
     "C8": overlapping,
     "D2": telling,
     "D3": telling,
@@ -49,7 +50,6 @@ WITHOUT: Final[Mapping[str, str]] = {
     "A4": "what a capture point sees is the launcher's part",
     "A5": "the launcher turns segmentation offloads off, or the machine does not let it",
     **dict.fromkeys(("B1", "B2", "B3", "B4", "B6"), _METER),
-    "C3": "what success means belongs to the kind of the attack, which a topology only names",
     "C4": "a program that goes on after its session is the fault of its kind",
     "C5": "flows that are equal in all that is measured are one class, or need another feature",
     "C6": "the rules or the mapping write the labels",

@@ -24,7 +24,7 @@ def alike(case: Case) -> Iterator[Change]:
 
 def one_command(case: Case) -> Iterator[Change]:
     """Give each class named the variants that the topology keeps from it; and more sessions, by as
-    much as the largest command is too large, unless that command was given again and again.
+    much as the largest command is too large, unless that was given more than once a run.
     """
     commands, names = case.data.codes("command")
     for label, share in case.result.culprits.items():
@@ -32,7 +32,8 @@ def one_command(case: Case) -> Iterator[Change]:
         command = Counter(commands[rows].tolist()).most_common(1)[0][0]
         why = f"'{names[command]}' makes {100 * share:.0f} % of {label}"
         sessions, _ = case.data.codes("activity")
-        again = len(set(sessions[rows & (commands == command)].tolist())) > 1
+        made = set(sessions[rows & (commands == command)].tolist())
+        again = len(made) > len(case.scene.runs)
         for activity in case.scene.of_class(label):
             yield from more_variants(case, activity, why)
             if not again:

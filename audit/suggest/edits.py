@@ -9,6 +9,7 @@ from typing import Final
 from audit.changes import Change
 from audit.suggest.case import Case
 from launcher.activities import catalogue
+from topologies import Activity
 
 MOST: Final = 4.0  # times, in one step: the next audit says whether more is needed
 TAIL: Final = 4  # times the mean, which a pause may well be
@@ -64,6 +65,8 @@ def more_hosts(case: Case, activity: str, because: str) -> Iterator[Change]:
     """Let the clients that do other things do this as well, altogether as often as before."""
     one = case.topology.activities[activity]
     others = [host for host in case.scene.clients if host not in one.hosts]
+    if any(router.firewall for router in case.topology.routers.values()):
+        others = [host for host in others if _known_to_reach(case, host, one)]
     for change in case.extend(f"activities.{activity}.hosts", others, because):
         yield change
         machines = [
@@ -72,6 +75,14 @@ def more_hosts(case: Case, activity: str, because: str) -> Iterator[Change]:
         ]
         factor = machines[0] / machines[1]
         yield from more_sessions(case, activity, factor, "more hosts, as many sessions in all")
+
+
+def _known_to_reach(case: Case, host: str, activity: Activity) -> bool:
+    """Whether a host talks to one of an activity's servers already: firewalls let it."""
+    services = case.topology.services
+    servers = {services[name].host for name in activity.services}
+    does = (case.topology.activities[name] for name in case.scene.clients[host])
+    return any(services[name].host in servers for other in does for name in other.services)
 
 
 def more_variants(case: Case, activity: str, because: str) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""A, C1: change how much goes on, and for how long."""
+"""A, C1, C3: change how much goes on, and for how long."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Final
 from audit.changes import Change
 from audit.suggest.case import Case
 from audit.suggest.edits import MOST, less_load, longer_run, more_sessions
+from launcher.activities import catalogue
 from tagger.agreement import Z_95
 
 SPARE: Final = 1.1  # more than needed, as runs differ
 LEAST_RELIEF: Final = 0.8  # times the load, where few packets were dropped
+WHOLE: Final = 0.9  # of its time, in which a session was not cut short by the run's end
+LONGEST_S: Final = 3_600.0
 FEWEST: Final = 20  # flows of a class, for its diversity to be measured
 
 
@@ -48,3 +51,25 @@ def proof(case: Case) -> Iterator[Change]:
             for activity in case.scene.of_class(label):
                 factor = SPARE * FEWEST / count
                 yield from more_sessions(case, activity, factor, f"{label} has {count} flows")
+
+
+def unjudged(case: Case) -> Iterator[Change]:
+    """Attacks that were stopped before they told their effect get sessions of twice the length, if
+    those ended them, or a quiet phase that is longer by a session, if the run did.
+    """
+    for name, activity in case.topology.activities.items():
+        lasted_s = [
+            (one["stop_ns"] - one["start_ns"]) / 1e9
+            for one in case.scene.sessions
+            if one["name"] == name and one["outcome"] == "stopped"
+        ]
+        if not lasted_s or not catalogue()[activity.kind].malicious:
+            continue
+        why = f"{len(lasted_s)} sessions of {name} were stopped before they told their effect"
+        last, phase = len(case.topology.phases) - 1, case.topology.phases[-1]
+        if max(lasted_s) >= WHOLE * activity.session_s:
+            longer = min(2 * activity.session_s, LONGEST_S)
+            yield from case.change(f"activities.{name}.session_s", longer, why)
+        elif phase.intensity == 0:
+            longer = phase.duration_s + activity.session_s
+            yield from case.change(f"phases[{last}].duration_s", longer, why)

@@ -83,11 +83,11 @@ class NeuralModel:
             optimizer=_optimiser(params["optimizer"], params["learning_rate"]),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
-        weights = np.ones(len(classes))
+        importance = np.ones(len(classes))
         if params["class_weight"] == "balanced":
-            weights = class_weights(classes, self.width)
+            importance = class_weights(classes, self.width)
         kept, held = hold_back(target, seed=seed)
-        rows = _Rows(inputs, classes, weights.astype(np.float32))
+        rows = _Rows(inputs, classes, importance.astype(np.float32))
         rng = np.random.default_rng(seed)
         curve, best, best_weights = list[Epoch](), math.inf, None
         for number in range(epochs):
@@ -99,7 +99,7 @@ class NeuralModel:
             if held_loss is None:
                 continue
             if held_loss < best:
-                best, best_weights, since = held_loss, _weights(network), number
+                best, best_weights, since = held_loss, weights(network), number
             elif number - since >= PATIENCE:
                 break
         if best_weights is not None:
@@ -183,13 +183,14 @@ def _softmax(margins: Floats) -> Floats:
     return chances
 
 
-def _weights(layer: Any) -> list[Floats]:
+def weights(layer: Any) -> list[Floats]:
+    """Copies of the weights of a layer or network, in its order."""
     return [np.array(ops.convert_to_numpy(variable.value)) for variable in layer.weights]
 
 
 def _rule_out(network: Any, absent: Ints) -> None:
     """Answer no class that there was nothing to learn of."""
     head = network.get_layer(layers.HEAD)
-    kernel, bias = _weights(head)
+    kernel, bias = weights(head)
     kernel[:, absent], bias[absent] = 0.0, NEVER
     head.set_weights([kernel, bias])

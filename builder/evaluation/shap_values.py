@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ def _boosted(booster: Any, rows: Floats) -> Floats:
 
 
 def _forest(trees: Any, rows: Floats, *, width: int) -> Floats:
-    import shap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it sets up plots that nobody asked for
+        import shap
 
     found = np.asarray(shap.TreeExplainer(trees).shap_values(rows, check_additivity=False))
     spread = np.zeros((*rows.shape, width), dtype=np.float32)

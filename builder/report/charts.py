@@ -152,7 +152,7 @@ def histories(found: Sequence[History]) -> str:
     """Loss by epoch: whole lines on what was trained on, thin ones on what was held back."""
     losses = [value for one in found for value in (*one.loss, *one.held_back)]
     axes = Axes(
-        x=(0, max(max(len(one.loss) for one in found), 2)),
+        x=(0, max(2, *(len(one.loss) for one in found))),
         y=padded(losses),
         width=520,
         right=150,

@@ -24,7 +24,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import blake2b
 from threading import RLock
 from typing import Any, Final, TypeVar, cast
@@ -36,6 +36,7 @@ from flowmeter.core.machine import OBJECT_BYTES, WORDS_AT, Loaded, find, keep, s
 Function = TypeVar("Function", bound=Callable[..., Any])
 COMPILING: Final = RLock()
 WORD: Final = 2**64 - 1
+NUMBERS: Final[dict[type, np.dtype[Any]]] = {}  # those that were handed over
 
 
 def _runs() -> bool:
@@ -148,6 +149,7 @@ class Entry:
         self._call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(loaded.address)
 
     def __call__(self, words: list[int]) -> Any:
+        """Call it with what is handed over, after room for the result and an error."""
         block = array("Q", words)
         status = self._call(block.buffer_info()[0])
         if status:
@@ -170,17 +172,17 @@ def _put(argument: Any, words: list[int]) -> object:
     if isinstance(argument, np.void):
         words.append(np.frombuffer(argument, np.uint8).ctypes.data)
         return argument.dtype
-    kind = _number(type(argument))
+    kind = NUMBERS.get(type(argument)) or _number(type(argument))
     words.append(int(argument) & WORD)  # below 0 as its two's complement
     return kind
 
 
-@cache
 def _number(kind: type) -> np.dtype[Any]:
-    """What a number is to numpy."""
+    """What a number of this type is to numpy."""
     number = np.dtype(kind)
     if number.kind not in "iub":
         raise TypeError(f"compiled loops take no {kind.__name__}")
+    NUMBERS[kind] = number
     return number
 
 

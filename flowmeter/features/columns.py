@@ -59,11 +59,9 @@ class Columns:
         """A field of RECENT, contiguous [n]."""
         return self._kept(("recent", field), lambda: np.ascontiguousarray(self.rows.recent[field]))
 
-    def payload(self, position: int) -> Column:
-        """The payload of one of the first packets with any, contiguous [n]."""
-        every = self._kept("payloads", lambda: np.ascontiguousarray(self.rows.payloads.T))
-        payload: Column = every[position]
-        return payload
+    def payloads(self) -> Column:
+        """Payloads of the first packets with any, contiguous [FIRST_PAYLOADS, n]."""
+        return self._kept("payloads", lambda: np.ascontiguousarray(self.rows.payloads.T))
 
     def once(self, make: Callable[[Columns], Made]) -> Made:
         """``make(self)``, made at the first call and remembered."""

@@ -34,7 +34,7 @@ class Kernel:
 
     def __init__(self, loaded: Loaded, features: Sequence[Feature]) -> None:
         self._call = Entry(loaded)
-        self._inputs = [name.split() for name in loaded.signature if name[0] != OUTPUT]
+        self._inputs = [name.split(" ") for name in loaded.signature if name[0] != OUTPUT]
         self.names = [name[1:] for name in loaded.signature if name[0] == OUTPUT]
         kinds = {feature.name: np.dtype(feature.dtype) for feature in features}
         self._kinds = [kinds[name] for name in self.names]
@@ -47,7 +47,7 @@ class Kernel:
         begins = np.cumsum([0, *sizes]).tolist()
         memory = np.empty(begins[-1], np.uint8)
         words = [0] * (WORDS_AT // 8) + [count]
-        words += [_address(_column(columns, *wanted)) for wanted in self._inputs]
+        words += [_address(_input(columns, *wanted)) for wanted in self._inputs]
         words += [_address(memory) + begin for begin in begins[:-1]]
         self._call(words)
         buffer = pa.py_buffer(memory)
@@ -80,8 +80,7 @@ def _made(title: str, key: str, features: Sequence[Feature]) -> Loaded | None:
     from flowmeter.features.recording import record
 
     recording = record(features)
-    loads = [step.arguments for step in recording.steps if step.name == "load"]
-    inputs = [f"{source} {field} {side}" for source, field, side in loads]
+    inputs = [f"{record} {field}" for record, field in recording.inputs]
     outputs = [f"{OUTPUT}{name}" for name in recording.outputs]
     try:
         return keep(title, key, assembled(lowered(recording, ENTRY), (*inputs, *outputs)))
@@ -89,13 +88,13 @@ def _made(title: str, key: str, features: Sequence[Feature]) -> Loaded | None:
         return None
 
 
-def _column(columns: Columns, source: str, field: str, side: str) -> Column:
-    if source == "side":
-        column: Column = columns.side(field)[int(side)]
-        return column
-    if source == "payload":
-        return columns.payload(int(field))
-    return columns.flow(field) if source == "flow" else columns.recent(field)
+def _input(columns: Columns, record: str, field: str) -> Column:
+    """Columns that follow each other in memory."""
+    if record == "payload":
+        return columns.payloads()
+    if record == "side":
+        return columns.side(field)
+    return columns.flow(field) if record == "flow" else columns.recent(field)
 
 
 def _address(column: Column) -> int:

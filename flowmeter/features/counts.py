@@ -147,7 +147,7 @@ def _down_up(columns: Columns) -> Column:
 
 def _first_payload(position: int) -> Compute:
     def compute(columns: Columns) -> Column:
-        sizes = columns.payload(position)
+        sizes = columns.payloads()[position]
         return known(sizes, sizes != 0)
 
     return compute

@@ -6,7 +6,7 @@ import struct
 from typing import Any, Final
 
 from flowmeter.core.machine import WORDS_AT
-from flowmeter.features.recording import COMPARISONS, Dtype, Recording, Step
+from flowmeter.features.recording import COMPARISONS, EXTREMES, Dtype, Recording, Step
 
 NAMES: Final = {
     "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div",
@@ -45,43 +45,43 @@ def lowered(recording: Recording, entry: str) -> str:
     """LLVM code for ``recording``.
 
     What is handed over (`flowmeter.core.jit`) is how many flows there are, then the address of each
-    column to load from, in the order of the steps, then of each output.
+    of the inputs, whose columns follow each other, then of each output.
     """
+    inputs = recording.inputs
     addresses: list[str] = []
+    for column in range(len(inputs) + len(recording.outputs)):
+        addresses += [
+            f"%word{column} = getelementptr i8, ptr %block, i64 {WORDS_AT + 8 * (1 + column)}",
+            f"%column{column} = load ptr, ptr %word{column}",
+        ]
     body: list[str] = []
     for number, step in enumerate(recording.steps):
-        body += (
-            _loaded(addresses, number, step)
-            if step.name == "load"
-            else _done(recording, number, step)
-        )
-    for number in recording.outputs.values():
+        if step.name == "load":
+            record, field, place = step.arguments
+            body += _loaded(number, step, inputs.index((record, field)), place)
+        else:
+            body += _done(recording, number, step)
+    for column, number in enumerate(recording.outputs.values(), len(inputs)):
         kind = _kind(recording.steps[number].dtype)
-        at = _place(addresses, body, kind)
-        body.append(f"store {kind} {_value(recording, number)}, ptr {at}, !llvm.access.group !0")
+        body += [
+            f"%to{column} = getelementptr {kind}, ptr %column{column}, i64 %i",
+            f"store {kind} {_value(recording, number)}, ptr %to{column}, !llvm.access.group !0",
+        ]
     return LOOP.format(
         entry=entry, count_at=WORDS_AT,
         addresses="\n".join(addresses), body="\n".join(body),
     )  # fmt: skip
 
 
-def _place(addresses: list[str], body: list[str], kind: str) -> str:
-    """Where a flow's number is in the next of the columns that are handed over."""
-    column = len(addresses) // 2
-    at = WORDS_AT + 8 * (1 + column)
-    addresses += [
-        f"%word{column} = getelementptr i8, ptr %block, i64 {at}",
-        f"%column{column} = load ptr, ptr %word{column}",
-    ]
-    body.append(f"%place{column} = getelementptr {kind}, ptr %column{column}, i64 %i")
-    return f"%place{column}"
-
-
-def _loaded(addresses: list[str], number: int, step: Step) -> list[str]:
+def _loaded(number: int, step: Step, column: int, place: int) -> list[str]:
+    """The lines that load a flow's number from one of the columns of an input."""
     kind = _kind(step.dtype)
-    lines: list[str] = []
-    at = _place(addresses, lines, kind)
-    return [*lines, f"%v{number} = load {kind}, ptr {at}, !llvm.access.group !0"]
+    return [
+        f"%before{number} = mul i64 %count, {place}",
+        f"%place{number} = add i64 %before{number}, %i",
+        f"%from{number} = getelementptr {kind}, ptr %column{column}, i64 %place{number}",
+        f"%v{number} = load {kind}, ptr %from{number}, !llvm.access.group !0",
+    ]
 
 
 def _done(recording: Recording, number: int, step: Step) -> list[str]:
@@ -91,24 +91,23 @@ def _done(recording: Recording, number: int, step: Step) -> list[str]:
     values = [_value(recording, argument) for argument in step.arguments]
     of = recording.steps[step.arguments[-1]].dtype
     kind = _kind(of)
+    both = f"{kind} {', '.join(values)}"
+    lines: list[str] = []
     if step.name == "cast":
-        return [f"%v{number} = {_cast(of, step.dtype)} {kind} {values[0]} to {_kind(step.dtype)}"]
-    if step.name == "where":
-        condition, first, second = values
-        return [f"%v{number} = select i1 {condition}, {kind} {first}, {kind} {second}"]
-    if step.name == "sqrt":
-        return [f"%v{number} = call double @llvm.sqrt.f64(double {values[0]})"]
-    first, second = values
-    if step.name in COMPARISONS:
-        return [f"%v{number} = {_compare(of, step.name)} {kind} {first}, {second}"]
-    if step.name in ("minimum", "maximum"):
+        does = f"{_cast(of, step.dtype)} {both} to {_kind(step.dtype)}"
+    elif step.name == "where":
+        does = f"select i1 {values[0]}, {kind} {values[1]}, {kind} {values[2]}"
+    elif step.name == "sqrt":
+        does = f"call double @llvm.sqrt.f64({both})"
+    elif step.name in COMPARISONS:
+        does = f"{_compare(of, step.name)} {both}"
+    elif step.name in EXTREMES:
         order = _compare(of, "less" if step.name == "minimum" else "greater")
-        return [
-            f"%c{number} = {order} {kind} {first}, {second}",
-            f"%v{number} = select i1 %c{number}, {kind} {first}, {kind} {second}",
-        ]
-    name = ("f" if of.kind == "f" else "") + NAMES[step.name]
-    return [f"%v{number} = {name} {kind} {first}, {second}"]
+        lines = [f"%first{number} = {order} {both}"]
+        does = f"select i1 %first{number}, {kind} {values[0]}, {kind} {values[1]}"
+    else:
+        does = f"{'f' if of.kind == 'f' else ''}{NAMES[step.name]} {both}"
+    return [*lines, f"%v{number} = {does}"]
 
 
 def _kind(dtype: Dtype) -> str:

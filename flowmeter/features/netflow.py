@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from flowmeter.core.layout import C2S, S2C
 from flowmeter.features.columns import Column, Columns, Compute, flow_field, lasting_s
 from flowmeter.features.feature import Dtype, Feature
 
@@ -54,8 +55,9 @@ def _flags(columns: Columns) -> Column:
 
 
 def _ip_bytes(columns: Columns) -> Column:
-    both: Column = columns.side("ip_bytes").sum(axis=0)
-    return both
+    both = columns.side("ip_bytes")
+    total: Column = both[C2S] + both[S2C]
+    return total
 
 
 def _flows(columns: Columns) -> Column:

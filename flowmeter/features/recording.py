@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from flowmeter.core.layout import FLOW, RECENT, SIDE
+from flowmeter.core.layout import FIRST_PAYLOADS, FLOW, RECENT, SIDE
 from flowmeter.features.feature import Feature
 
 Dtype = np.dtype[Any]
@@ -29,8 +29,8 @@ ARITHMETIC: Final = ("add", "subtract", "multiply", "divide", "sqrt")
 RECORDED: Final = (*BITS, *COMPARISONS, *EXTREMES, *ARITHMETIC)
 
 
-class UnrecordedError(TypeError):
-    """Something that is not written down."""
+class UnrecordedError(AttributeError):
+    """What can be done with numpy's columns and is not written down."""
 
 
 class Step(NamedTuple):
@@ -43,8 +43,8 @@ class Step(NamedTuple):
     dtype
         Of the result.
     arguments
-        Steps before, by number. Of ``load``: the record (``payload`` has none), field and side; of
-        ``constant``: its value.
+        Steps before, by number. Of ``load``: the record, the field, and of several columns the
+        place; of ``constant``: its value.
     """
 
     name: str
@@ -65,6 +65,12 @@ class Recording:
         self.steps: list[Step] = []
         self.outputs: dict[str, int] = {}
         self._known: dict[Step, int] = {}
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        """Records and fields that are loaded."""
+        loads = (step.arguments[:2] for step in self.steps if step.name == "load")
+        return list(dict.fromkeys(loads))
 
     def add(self, name: str, dtype: Dtype, *arguments: Any) -> int:
         """The number of the step that does this."""
@@ -87,10 +93,10 @@ def record(features: Sequence[Feature]) -> Recording:
     columns: Any = RecordedColumns(recording)
     for feature in features:
         try:
-            value = feature.compute(columns).astype(feature.dtype)
+            value: Any = feature.compute(columns)
         except UnrecordedError:
             continue
-        (recording.outputs[feature.name],) = value.numbers
+        (recording.outputs[feature.name],) = value.astype(feature.dtype).numbers
     return recording
 
 
@@ -121,11 +127,9 @@ class RecordedColumns:
         """A field of RECENT."""
         return self._loaded("recent", field, 1)
 
-    def payload(self, position: int) -> Recorded:
-        """The payload of one of the first packets with any."""
-        return Recorded(
-            self._recording, (self._recording.add("load", PAYLOAD, "payload", position, 0),)
-        )
+    def payloads(self) -> Recorded:
+        """Payloads of the first packets with any."""
+        return self._loaded("payload", "", FIRST_PAYLOADS)
 
     def once(self, make: Callable[[RecordedColumns], Made]) -> Made:
         """``make(self)``, made at the first call and remembered."""
@@ -134,19 +138,19 @@ class RecordedColumns:
         made: Made = self._made[make]
         return made
 
-    def _loaded(self, record: str, field: str, sides: int) -> Recorded:
-        kinds: Any = RECORDS[record].fields
-        kind: Dtype = kinds[field][0]
+    def _loaded(self, record: str, field: str, columns: int) -> Recorded:
+        kind = PAYLOAD if record == "payload" else RECORDS[record][field]
         if kind.shape:
             raise UnrecordedError(field)
         add = self._recording.add
+        places = range(columns)
         return Recorded(
-            self._recording, tuple(add("load", kind, record, field, side) for side in range(sides))
+            self._recording, tuple(add("load", kind, record, field, place) for place in places)
         )
 
 
 class Recorded(NDArrayOperatorsMixin):
-    """A column that is not there yet, or (``numbers`` are two) that of each side."""
+    """A column that is not there yet, or several: that of each side, of each first payload."""
 
     def __init__(self, recording: Recording, numbers: tuple[int, ...]) -> None:
         self.recording, self.numbers = recording, numbers
@@ -156,8 +160,11 @@ class Recorded(NDArrayOperatorsMixin):
         """Of its numbers."""
         return self.recording.steps[self.numbers[0]].dtype
 
-    def __getitem__(self, side: int) -> Recorded:
-        return Recorded(self.recording, (self.numbers[side],))
+    def __getattr__(self, name: str) -> Any:
+        raise UnrecordedError(name)
+
+    def __getitem__(self, place: int) -> Recorded:
+        return Recorded(self.recording, (self.numbers[place],))
 
     def __pow__(self, exponent: object) -> Recorded:
         if exponent != 2:

@@ -36,7 +36,7 @@ from topologies.errors import GateError
 @click.option(
     "--until-clean",
     "again",
-    type=click.IntRange(1, 20),
+    type=click.IntRange(0, 20),
     default=0,
     metavar="N",
     help="If the audit blocks, change what it proposes and generate anew, up to N times.",
@@ -82,7 +82,7 @@ def build(
     )
     print_result(outcome.result, output_format)
     registered = outcome.registered
-    progress.say(f"results in {outcome.folder}")
+    progress.say(f"results in {outcome.folder}; report.html shows them")
     if not registered.champion:
         unmet = "; ".join(str(check) for check in registered.checks if not check.met)
         raise GateError(
@@ -132,6 +132,13 @@ def print_result(result: builder.BuildResult, output_format: str) -> None:
             f"saw nothing of"
         )
     reporter().say(_confusion(test.labels, test.confusion))
+
+
+def _between(result: builder.BuildResult) -> str:
+    if result.findings is None:
+        return ""
+    interval = result.findings.test.intervals["f1_macro"]
+    return f" ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def _confusion(labels: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> str:

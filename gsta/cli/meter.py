@@ -12,7 +12,6 @@ import click
 import pyarrow as pa
 
 from flowmeter.config import MeterConfig
-from flowmeter.output.export import check_url
 from flowmeter.output.files import FORMATS, STANDARD_OUTPUT, Format
 from flowmeter.output.parquet import COMPRESSIONS, Compression
 from flowmeter.parallel import RayRunner, SerialRunner, flows_name, meter_many
@@ -111,6 +110,8 @@ def meter(
         return
     _check_usage(sources, live=live, seconds=seconds, parallel=parallel, ray_address=ray_address)
     if export:
+        from flowmeter.output.export import check_url  # takes a while to load
+
         check_url(export)
     if parallel or (out is not None and (out.endswith("/") or Path(out).is_dir())):
         if out is None or live or export:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from scapy.utils import wrpcap
 
 from analyser import UNCERTAIN, analyse, classify, summarise
 from analyser.forensic import verdict_schema
+from builder.novelty import Novelty, Scale
 from flowmeter import meter
 from sta_registry import Registry, Sta, load_sta
 from topologies.errors import CaptureError, InputError, NotFoundError
@@ -63,6 +65,16 @@ def test_probabilities_of_all_classes_sum_to_one(sta: Sta, captures: dict[str, P
         assert row[f"probability_{row['class']}"] == row["probability"]
 
 
+def test_a_flow_unlike_anything_trained_on_is_unknown(sta: Sta, captures: dict[str, Path]) -> None:
+    everything = Novelty(0.99, -1.0, Scale((0.0,), (0.0,)))  # every surprise is above this
+    manifest = sta.manifest.model_copy(update={"novelty": everything})
+    strange = analyse(captures["unseen"], replace(sta, manifest=manifest), threshold=1.0)
+    assert set(strange.table["class"].to_pylist()) == {"unknown"}
+    assert strange.alerts == 0
+    plain = analyse(captures["unseen"], sta)
+    assert strange.table["probability"].equals(plain.table["probability"])
+
+
 def test_below_the_threshold_a_flow_is_uncertain(sta: Sta, captures: dict[str, Path]) -> None:
     flows = meter(captures["unseen"]).table
     # A conversation that is half of each kind leaves the forest undecided.
@@ -102,7 +114,7 @@ def test_a_binary_sta_counts_alerts(registry: Registry, captures: dict[str, Path
 def test_captures_together_are_one_point_in_the_network(
     sta: Sta, captures: dict[str, Path]
 ) -> None:
-    together = analyse([captures["unseen"], captures["test"]], sta)
+    together = analyse([captures["unseen"], captures["unseen"]], sta)
     apart = [analyse(captures[name], sta) for name in ("unseen", "test")]
     assert together.packets == sum(one.packets for one in apart)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tagger import LABELS, Agreement, DatasetSummary, Label, LabelQuality, RunLineage
+from tagger.activities import ACTIVITIES
 from tagger.dataset import SPLITS
 from tagger.summary import RulesLineage
+from topologies import Topology
 from topologies.files import sha256_file, write_json
 
 IDENTITY = {name: (pa.string(), "identity", "identity") for name in ("flow_id", "network")}
@@ -42,6 +46,7 @@ FEATURES = {
     "seq_iat_us": (pa.list_(pa.float32(), 4), "sequence", "sequence"),
 }
 PORTS = {"web": 443, "ssh": 22, "scan": 8080}
+NAMES = {"web": "browsing", "ssh": "typing", "scan": "scanning"}
 PER_CLASS = 400
 VARIANTS = 6
 """Of each class; a variant is a pattern of small and large shapes, so that no single one tells."""
@@ -61,6 +66,12 @@ class HandmadeDataset:
     quality: LabelQuality | None = None
     drops: int = 0
     captures: bool = True
+    topology: dict[str, Any] | None = None
+    """With it the dataset has the sessions that its flows name, too."""
+    outcome: str = "ok"
+    """Of all sessions."""
+    size_of: dict[str, int] = field(default_factory=dict)
+    """Of sessions the parameter they have instead of the number in their id."""
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(7)
@@ -121,9 +132,38 @@ class HandmadeDataset:
             for r in rows
         ]
         pq.write_table(pa.Table.from_pylist(splits, schema=SPLITS), self.folder / "splits.parquet")
+        if self.topology is not None:
+            self._write_origins(Topology.model_validate(self.topology))
         summary = self._summary()
         write_json(self.folder / "dataset.json", summary.model_dump(mode="json"))
         return self.folder
+
+    def _write_origins(self, topology: Topology) -> None:
+        path = self.folder / "topologies" / f"small-{'0' * 12}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(topology.model_dump(mode="json"), sort_keys=False))
+        sessions = [
+            {
+                "run_id": f"run-{split}",
+                "activity_id": activity_id,
+                "name": NAMES[kind],
+                "kind": kind,
+                "variant": variant,
+                "params": json.dumps({"size": self.size_of.get(activity_id, int(number))}),
+                "user": "somebody",
+                "host": "desk-1",
+                "addresses": sorted({row["src_ip"] for row in rows}),
+                "start_ns": min(row["first_ns"] for row in rows),
+                "stop_ns": max(row["last_ns"] for row in rows),
+                "outcome": self.outcome,
+                "success": None,
+            }
+            for split, rows in self.rows.items()
+            for activity_id in sorted({row["activity_id"] for row in rows})
+            for kind, variant, number in (activity_id.split("-"),)
+        ]
+        table = pa.Table.from_pylist(sessions, schema=ACTIVITIES)
+        pq.write_table(table, self.folder / "activities.parquet")
 
     def _summary(self) -> DatasetSummary:
         counts = {s: Counter(row["label"] for row in rows) for s, rows in self.rows.items()}
@@ -149,7 +189,8 @@ class HandmadeDataset:
             runs=tuple(self._lineage(split) for split in self.rows),
             files={
                 path.relative_to(self.folder).as_posix(): sha256_file(path)
-                for path in sorted(self.folder.rglob("*.parquet"))
+                for path in sorted(self.folder.rglob("*"))
+                if path.suffix in (".parquet", ".yaml")
             },
         )
 

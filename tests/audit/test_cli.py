@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 
 from audit import all_checks
 from audit.mapping import shipped
+from audit.patch import read_patch
 from gsta.cli import cli
+from tests.audit.test_suggest import TOPOLOGY
 
 
 def run(*arguments: object) -> Result:
@@ -49,6 +51,8 @@ def test_a_table_that_fails_is_told_with_exit_code_4_and_written_where_asked(
         ((), "give a DATASET, or --flows FILE"),
         (("dataset", "--flows", "x.csv"), "give a DATASET, or --flows FILE"),
         (("dataset", "--label-column", "x"), "a DATASET says itself what its columns are"),
+        (("dataset", "--out", "audit.json"), "--out goes with --suggest"),
+        (("--flows", "x.csv", "--suggest"), "nobody knows the topology"),
         (("dataset", "--accept", "A1"), "--accept CHECK and --because REASON go together"),
         (("--flows", "none.csv", "--mapping", "cic"), "expected a mapping file, or one of cic-ids"),
     ],
@@ -62,3 +66,19 @@ def test_wrong_usage_is_one_message_and_exit_code_2(options: tuple[str, ...], sa
 def test_help_names_every_mapping() -> None:
     said = " ".join(run("--help").stdout.split())
     assert all(name in said for name in shipped())
+
+
+def test_a_dataset_proposes_a_patch_on_stdout_or_in_a_file(new_dataset, tmp_path: Path) -> None:
+    dataset = new_dataset()
+    dataset.topology, dataset.drops = TOPOLOGY, 3
+    folder, out = dataset.write(), tmp_path / "patch.yaml"
+    shown = run(folder, "--suggest")
+    assert shown.exit_code == 4
+    written = run(folder, "--suggest", "--out", out)
+    assert out.read_text() == shown.stdout
+    assert f"edit it, then gsta build SPEC --patch {out}" in written.stderr
+    patch = read_patch(out).model
+    assert {change.at for change in patch.changes if change.check == "A1"} == {
+        "phases[0].intensity",
+        "phases[0].duration_s",
+    }

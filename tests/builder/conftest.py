@@ -172,6 +172,20 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
     return make
 
 
+@pytest.fixture(scope="session")
+def write_once(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """As ``write``, but the same wishes give the same folder; not to be changed."""
+    made: dict[str, Path] = {}
+
+    def make(**spec: object) -> Path:
+        wish = repr(spec)
+        if wish not in made:
+            made[wish] = write_dataset(tmp_path_factory.mktemp("dataset"), Spec(**spec))
+        return made[wish]
+
+    return make
+
+
 @pytest.fixture
 def feature_column() -> Callable[..., pa.Field]:
     """Make an arrow field with the flow table's metadata."""

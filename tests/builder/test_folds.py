@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.folds import plan_validation
+from builder.units import coarser_units, named_groups
 
 LABELS = ("a", "b", "c")
 
@@ -109,3 +110,35 @@ def test_an_activity_of_two_classes_stays_whole(folds):
     classes = rng.integers(0, 3, 200)
     for fold in plan(classes, groups, folds=folds).folds:
         assert not set(groups[fold.train]) & set(groups[fold.valid])
+
+
+def test_hosts_stay_whole_where_every_class_is_on_enough_of_them():
+    classes, groups = activities([12, 12, 12], 4)
+    hosts = groups % 6
+    found = plan(classes, groups, units={"run": np.zeros_like(groups), "host": hosts})
+    assert found.method == "3 folds, grouped by host"
+    assert sorted(np.concatenate([fold.valid for fold in found.folds])) == list(range(len(classes)))
+    for fold in found.folds:
+        assert not set(hosts[fold.train]) & set(hosts[fold.valid])
+        assert set(classes[fold.valid]) == set(classes[fold.train]) == {0, 1, 2}
+
+
+def test_runs_come_before_hosts_and_activities_after():
+    classes, groups = activities([12, 12, 12], 4)
+    units = {"run": groups % 3, "host": groups % 6}
+    assert plan(classes, groups, units=units).method == "3 folds, grouped by run"
+    lonely = np.where(classes == 1, 0, groups % 6)  # one class is on one host only
+    assert plan(classes, groups, units={"host": lonely}).method == "3 folds, grouped by activity"
+
+
+def test_a_host_is_that_of_most_flows_of_an_activity():
+    groups = np.array([0, 0, 0, 1, 1, 2])
+    runs = np.array(["x"] * 5 + ["y"], dtype=object)
+    sources = np.array(["a", "a", "b", "b", "b", "a"], dtype=object)
+    found = coarser_units(runs, sources, groups)
+    assert found["run"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert len(set(found["host"][:3])) == 1
+    assert len(set(found["host"])) == 3  # an address in another run is another host
+    numbers, names = named_groups(["p", None, "p", "q"])
+    assert numbers.tolist()[0] == numbers.tolist()[2]
+    assert [names[n] for n in numbers] == ["p", "", "p", "q"]

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from builder.families import BASELINES
 from launcher.rundir import read_journal
 from sta_registry import Store
 from tests.e2e.conftest import Gsta, lab_traces
@@ -33,7 +34,7 @@ def built(request: pytest.FixtureRequest, gsta: Gsta) -> Path:
             {
                 "name": f"small-{backend}",
                 "topology": str(Path(__file__).with_name("small.yaml")),
-                "search": {"trials": TRIALS, "time_budget_s": 60, "folds": 2},
+                "search": {"trials": TRIALS, "time_budget_s": 60, "folds": 2, "study_s": 5},
                 "acceptance": {"f1_macro": 0.5},
                 # A short run has too few flows and sessions for these to prove anything.
                 "accept_checks": dict.fromkeys(UNPROVEN, "a short run of four kinds"),
@@ -56,6 +57,8 @@ def test_the_winner_is_a_registered_champion_judged_on_another_run(built: Path) 
     assert made["result"]["train_runs"] != made["result"]["test_runs"]
     assert {score["label"] for score in made["result"]["test"]["classes"]} == CLASSES
     assert made["result"]["test"]["f1_macro"] >= 0.5
+    report = (built / "report.html").read_text()
+    assert all(f"<td>{name}</td>" in report for name in CLASSES)
     assert set(made["seconds"]) == {
         *("lab train", "lab test", "meter", "tag", "audit", "search", "register"),
     }
@@ -120,7 +123,7 @@ def test_every_trial_is_a_run_in_the_store(built: Path, gsta: Gsta) -> None:
         [experiment.experiment_id],
         f"tags.mlflow.parentRunId = '{champion.run_id}'",
     )
-    assert len(trials) == TRIALS
+    assert len(trials) == TRIALS + len(BASELINES)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SPEC = """
 name: wheel
 topology: {topology}
-search: {{trials: 2, folds: 2, families: [random_forest]}}
+search: {{trials: 2, folds: 2, study_s: 0, families: [random_forest]}}
 acceptance: {{f1_macro: 0.5}}
 accept_checks:
   {{C1: short, C2: short, D2: short, D3: short, D4: short, D6: short, F1: short, F2: short}}

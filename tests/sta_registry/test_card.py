@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builder.evaluation.records import Speed
 from builder.metrics import evaluate, rare_precision
 from builder.result import BuildResult, Evaluation
 from sta_registry import judge, read_manifest, render_card
@@ -32,7 +33,8 @@ def test_the_card_says_what_has_to_be_known(sta_folder: Path, result: BuildResul
     assert card == render_card(read_manifest(sta_folder))
     headings = [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")]
     assert headings == [
-        "Quality", "Confusion matrix", "Data", "Inputs", "Limits", "How to use", "Made with",
+        "Quality", "Confusion matrix", "Every family", "Data", "Inputs", "Limits", "How to use",
+        "Made with",
     ]  # fmt: skip
     for score in result.test.classes:
         row = f"| `{score.label}` | {score.precision:.4f} | {score.recall:.4f} | {score.f1:.4f} |"
@@ -80,6 +82,30 @@ def test_a_bar_is_met_when_it_is_reached() -> None:
         ("precision:a", 1.0, True),
     ]
     assert str(checks[1]) == "recall:a 0.7500 < 0.76"
+
+
+def test_cost_is_a_bar_from_above() -> None:
+    judged, speed = evaluation((3, 1), (0, 4)), Speed(150.0, 2.5, 0.75)
+    asked = {"latency_us_per_flow": 200, "size_mb": 0.5, "f1_macro": 0.5}
+    checks = judge(judged, asked, speed=speed)
+    assert [check.met for check in checks] == [True, False, True]
+    assert [str(check) for check in checks[:2]] == [
+        "latency_us_per_flow 150 ≤ 200",
+        "size_mb 0.75 > 0.5",
+    ]
+
+
+def test_the_card_shows_every_family_with_its_interval(
+    sta_folder: Path, result: BuildResult
+) -> None:
+    card = (sta_folder / CARD_FILE).read_text(encoding="utf-8")
+    section = card.partition("## Every family")[2].partition("##")[0]
+    assert result.findings is not None
+    assert {"random_forest", "majority"} <= {one.family for one in result.findings.families}
+    for one in result.findings.families:
+        name = f"**`{one.family}`**" if one.winner else f"`{one.family}`"
+        figures = f"{one.f1_macro:.4f} | {one.interval.low:.4f} to {one.interval.high:.4f}"
+        assert f"| {name} | {one.validation_score:.4f} | {figures} |" in section
 
 
 def test_unknown_bars_are_all_named() -> None:

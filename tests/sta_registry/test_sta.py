@@ -13,11 +13,13 @@ import onnx
 import pyarrow as pa
 import pytest
 
-from builder import BuildConfig, BuildResult
+from builder import BuildConfig, BuildResult, SerialRunner, build
+from builder.config import Unknown
 from builder.data import read_dataset
 from builder.serving import OnnxModel as BuilderModel
-from sta_registry import Sta, load_sta, read_manifest, write_sta
+from sta_registry import Sta, load_sta, read_manifest, render_card, write_sta
 from sta_registry.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE
+from sta_registry.onnx_model import BULK_ROWS
 from topologies.errors import InputError, NotFoundError
 from topologies.files import sha256_file
 
@@ -65,11 +67,42 @@ def test_serving_answers_as_training_did(
         features=result.preprocessing.apply(data.test.inputs.table()),
         sequences=None,
     )
-    expected = BuilderModel(result.onnx).predict(inputs)
+    expected = result.calibration.apply(BuilderModel(result.onnx).predict(inputs))
     prediction = sta.predict(flow_table(len(expected), seed=1))
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
     accuracy = float((prediction.indices == data.test.classes).mean())
     assert accuracy == pytest.approx(result.test.accuracy)
+
+
+def test_flows_unlike_anything_trained_on_are_unknown(
+    dataset: Path, flow_table: FlowTable, tmp_path: Path
+) -> None:
+    config = BuildConfig(families=("random_forest",), trials=1, folds=2, unknown=Unknown())
+    result = build(dataset, config, runner=SerialRunner())
+    sta = load_sta(write_sta(result, tmp_path / "open", name="open"))
+    assert sta.manifest.novelty == result.novelty
+    assert sta.manifest.quality.open_set is not None
+    assert "## Unknown flows" in render_card(sta.manifest)
+    known = flow_table(300, seed=11)
+    assert sta.predict(known).unknown.mean() < 0.05
+    place = known.schema.get_field_index("c2s_bytes")
+    huge = pa.array([10**15] * len(known))
+    strange = known.set_column(place, known.schema.field(place), huge)
+    assert sta.predict(strange).unknown.all()
+
+
+def test_without_a_rule_nothing_is_unknown(sta: Sta, flow_table: FlowTable) -> None:
+    assert sta.manifest.novelty is None
+    assert not sta.predict(flow_table(50, seed=9)).unknown.any()
+
+
+def test_a_rule_of_another_model_is_refused(sta_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sta_folder, tmp_path / "odd")
+    told = json.loads((folder / "sta.json").read_text())
+    told["calibration"] = {"method": "isotonic", "temperature": 1.0, "points": [[[0, 0], [1, 1]]]}
+    (folder / "sta.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match="calibration has one curve per class"):
+        load_sta(folder)
 
 
 def test_batches_do_not_change_the_answer(sta: Sta, flow_table: FlowTable) -> None:
@@ -202,3 +235,12 @@ def test_a_sequence_sta_reads_the_packet_columns(
     short = pa.array([[1]] * 3, pa.list_(pa.int8(), 1))
     with pytest.raises(InputError, match=r"seq_direction: expected a column of lists of 4 numbers"):
         sta.predict(flows.set_column(place, "seq_direction", short))
+
+
+def test_many_flows_are_answered_as_few_are(sta: Sta, flow_table: FlowTable) -> None:
+    table = flow_table(BULK_ROWS, seed=11)
+    in_bulk, by_the_runtime = sta.predict(table), sta.predict(table, batch_rows=BULK_ROWS // 4)
+    np.testing.assert_allclose(
+        in_bulk.probabilities, by_the_runtime.probabilities, atol=1e-6, rtol=0
+    )
+    np.testing.assert_array_equal(in_bulk.indices, by_the_runtime.indices)
