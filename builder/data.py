@@ -101,12 +101,12 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     InputError
         A feature cannot be used, or the classes are not there to learn from.
     """
-    parts = _flow_files(path)
+    parts = _tables(path)
     require_release(path, accept=accept_unreleased)
     columns = choose_columns(pq.read_schema(parts[0]), config.features, file=str(parts[0]))
     rows = _concatenate(_read_part(part, columns) for part in parts)
     refuse_dates(columns, rows.features, file=str(path / "flows"))
-    labels = _labels(path, rows.flow_ids, config)
+    labels = _labels(path, rows.flow_ids, config.target)
     splits = _lookup(path / "splits.parquet", rows.flow_ids, ("split", "run_id"))
     reason = _reasons(labels["label"], splits["split"])
     away = splits["split"] == UNSEEN
@@ -149,8 +149,7 @@ def read_dataset(path: Path, config: BuildConfig, *, accept_unreleased: bool = F
     )
 
 
-def _flow_files(path: Path) -> list[Path]:
-    """The flow tables of a dataset, whose other files are there, too."""
+def _tables(path: Path) -> list[Path]:
     for name in ("dataset.json", "labels.parquet", "splits.parquet"):
         if not (path / name).is_file():
             raise NotFoundError(
@@ -164,11 +163,10 @@ def _flow_files(path: Path) -> list[Path]:
     return parts
 
 
-def _labels(path: Path, flow_ids: Strings, config: BuildConfig) -> dict[str, Strings]:
-    """What the labels say of each flow, as far as the target needs it."""
-    columns = sorted({"label", config.target, "activity_id"})
+def _labels(path: Path, flow_ids: Strings, target: str) -> dict[str, Strings]:
+    columns = sorted({"label", target, "activity_id"})
     labels = _lookup(path / "labels.parquet", flow_ids, columns)
-    if config.target == "malicious":
+    if target == "malicious":
         labels["malicious"] = np.where(labels["malicious"] == "true", MALICIOUS, BENIGN)
     return labels
 
