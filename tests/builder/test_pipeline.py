@@ -14,7 +14,7 @@ import pytest
 
 import builder
 from builder import BuildConfig, FeatureSelection, Preprocessing, SerialRunner, build
-from builder.families import BASELINES, Inputs, families
+from builder.families import Inputs, families
 from builder.serving import OnnxModel
 from topologies.errors import GateError, GstaError
 
@@ -36,7 +36,7 @@ def test_the_packaged_parts_classify_raw_flows_as_the_evaluation_says(write, fam
     steps = Preprocessing.from_json(json.loads(json.dumps(result.to_json()))["preprocessing"])
     table = pq.ParquetFile(folder / "flows/run_id=bbbb/part-0.parquet").read()
     raw = np.stack([table[field.name].to_numpy() for field in result.features], axis=1)
-    names = [f"sequence_{name}" for name in result.sequence_channels]
+    names = [f"seq_{name}" for name in result.sequence_channels]
     sequences = [np.stack(table[name].to_numpy()) for name in names]
     seen = Inputs(
         features=steps.apply(raw.astype(np.float32)),
