@@ -108,6 +108,7 @@ def test_every_loop_is_compiled_once_and_in_integers(lab: Lab) -> None:
     }.values()
     assert len(loops) > 5
     for loop in loops:
+        assert len(loop.signatures) == 1, loop
         (signature,) = loop.signatures
         for kind, parameter in zip(
             signature, inspect.signature(loop.py_func).parameters.values(), strict=True

@@ -25,7 +25,9 @@ def test_check_resolved_writes_out_every_default(tmp_path: Path) -> None:
     assert result.exit_code == 0
     resolved = yaml.safe_load(result.stdout)
     assert resolved["search"]["folds"] == 3
-    assert resolved["task"] == {"type": "multiclass", "target": "label", "positive": []}
+    assert resolved["task"] == {
+        "type": "multiclass", "target": "label", "positive": [], "unknown": None
+    }  # fmt: skip
     assert resolved["register_as"] == "quickstart"
     assert set(resolved) == set(Spec.model_fields)
     resolved["topology"] = "office"
