@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -159,20 +159,9 @@ def start_capture(
             stderr=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for the launcher, which stops it in good order
         )
-    _serve_first(process.pid)
-    return TcpdumpCapture(LocalProgram(process), network=network, file=file, run_dir=run_dir)
-
-
-def _serve_first(pid: int) -> None:
-    """Let a capture have a processor before the lab's programs, if this user may.
-
-    It needs little, but on a busy machine its ring is full before an ordinary turn comes.
-    """
-    try:
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
-    except OSError:
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, -20)
+    program = LocalProgram(process)
+    program.serve_first()
+    return TcpdumpCapture(program, network=network, file=file, run_dir=run_dir)
 
 
 def tcpdump_path() -> str:
