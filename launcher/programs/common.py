@@ -279,5 +279,6 @@ async def _until_ended(work: Awaitable[None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, end)
     with contextlib.suppress(asyncio.CancelledError):
         await work
+    signal.setitimer(signal.ITIMER_REAL, 0)  # a loop that closes cannot be told that time is over
     if any(late):
         raise NotBegun
