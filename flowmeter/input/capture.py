@@ -12,7 +12,8 @@ import numpy as np
 from flowmeter.core.dissect import dissect
 from flowmeter.core.fragments import new_fragments
 from flowmeter.core.keys import identify
-from flowmeter.core.layout import PACKET, Bytes, Integers, Records
+from flowmeter.core.layout import Bytes, Integers, Records
+from flowmeter.core.packet import PACKET
 from flowmeter.input import pcap, pcapng
 from flowmeter.input.blocks import Blocks, capture_error
 from topologies.errors import CaptureError, InputError

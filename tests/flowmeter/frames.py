@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import zstandard
 
-from flowmeter.core.layout import LATER_FRAGMENT, PACKET, QUIC_LONG, Records
+from flowmeter.core.layout import LATER_FRAGMENT, QUIC_LONG, Records
+from flowmeter.core.packet import PACKET
 from flowmeter.core.rejects import REJECTS
 from flowmeter.input.capture import CaptureReader
 from tests.flowmeter.conftest import (
@@ -65,8 +66,12 @@ def reason(packet: Any) -> str:
 
 
 def fields(packet: Any) -> dict[str, int]:
-    """All that the dissector fills."""
-    return {name: int(packet[name]) for name in DISSECTED}
+    """All that the dissector fills; the key is where the addresses were."""
+    told = {name: int(packet[name]) for name in DISSECTED}
+    if not packet["reject"] and not packet["from_low"]:
+        for half in ("hi", "lo"):
+            told[f"src_{half}"], told[f"dst_{half}"] = told[f"dst_{half}"], told[f"src_{half}"]
+    return told
 
 
 def label(number: int, *, bottom: bool) -> bytes:
