@@ -247,3 +247,4 @@ class Rows(NamedTuple):
     gaps: npt.NDArray[np.float32]  # [n, N] µs since the packet before
     payloads: npt.NDArray[np.int32]  # [n, FIRST_PAYLOADS], negative from the responder, 0 none
     recent: Records  # RECENT [n], or empty
+    slots: Slots  # [n] where they were

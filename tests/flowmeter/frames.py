@@ -13,7 +13,7 @@ import zstandard
 from flowmeter.core.layout import LATER_FRAGMENT, QUIC_LONG, Records
 from flowmeter.core.packet import PACKET
 from flowmeter.core.rejects import REJECTS
-from flowmeter.input.capture import CaptureReader
+from flowmeter.input.capture import CaptureReader, joined
 from tests.flowmeter.conftest import (
     CLIENT,
     SERVER,
@@ -45,7 +45,7 @@ def packed(lab: Lab, data: bytes, name: str) -> Path:
 def read(path: Path, **options: Any) -> Records:
     """All packets of a capture."""
     batches = [batch.copy() for batch in CaptureReader(path, **options).batches()]
-    return np.concatenate([np.zeros(0, PACKET), *batches])
+    return joined([np.zeros(0, PACKET), *batches])
 
 
 def dissected(lab: Lab, frames: Sequence[bytes], *, link: int = 1, **options: Any) -> Records:
