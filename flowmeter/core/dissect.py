@@ -7,8 +7,6 @@ IP length beyond that claims. Every read is checked against the captured end fir
 
 from __future__ import annotations
 
-import numpy as np
-
 from flowmeter.core.ip import ip
 from flowmeter.core.jit import compiled
 from flowmeter.core.layout import Bytes, Records
@@ -47,7 +45,7 @@ def _outer(data: Bytes, packets: Records, count: int) -> None:
         if packet.link == 1 and packet.captured >= 14:
             kind = u16(data, at - 2)
         if kind not in (IPV4, IPV6):  # more than plain Ethernet
-            kind, at = link(data, packet.link, np.int64(packet.at), packet.at + packet.captured)
+            kind, at = link(data, packet.link, packet.at + 0, packet.at + packet.captured)
         if kind < 0:
             packet.reject = -kind
         else:
