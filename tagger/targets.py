@@ -85,6 +85,14 @@ class Candidates:
         """Some of the pairs."""
         return Candidates(self.flow[rows], self.target[rows], self.responder[rows])
 
+    def joined(self, other: Candidates) -> Candidates:
+        """These pairs and others."""
+        return Candidates(
+            np.concatenate([self.flow, other.flow]),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.responder, other.responder]),
+        )
+
 
 def make_targets(
     activities: Iterable[ActivityRecord], services: Iterable[ServiceRecord] = ()
