@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from tagger.claims import Claims
 from tagger.conditions import Surroundings, log_tests
-from tagger.decide import NONE, Decider
+from tagger.decide import Decider
 from tagger.flows import Bools, FlowKeys
 from tagger.logs import read_logs
 from tagger.rulebook import Rulebook
 from tagger.run import Journal
-from tagger.targets import Candidates, TargetIndex, Tolerances, make_targets
+from tagger.target_index import TargetIndex
+from tagger.targets import Candidates, Tolerances, make_targets
 from tagger.writing import LABELS, Writer
 
 CHUNK: Final = 1 << 17
@@ -71,7 +72,9 @@ class Labeller:
             self.decider.decide(kept, self.decider.matches(kept, candidates)).label
             for candidates in (begun, ended)
         )
-        begun = begun.take(((after == NONE) | (after == before))[begun.flow])
+        over = np.ones(len(kept), dtype=np.bool_)
+        over[ended.flow] = False
+        begun = begun.take((over | ((before >= 0) & (before == after)))[begun.flow])
         return replace(begun, flow=rows[begun.flow])
 
     def label(self, flows: FlowKeys) -> pa.Table:
