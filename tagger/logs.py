@@ -148,9 +148,8 @@ def _service_logs(
 
 def _told(event: Event) -> list[str]:
     """The protocols of which a log has all."""
-    protocols = event.get("protocols")
-    known = event.get("event") == ALL_TOLD and isinstance(protocols, list)
-    return [name for name in NUMBERS if known and name in protocols]
+    protocols = event.get("protocols") if event.get("event") == ALL_TOLD else None
+    return [name for name in NUMBERS if isinstance(protocols, list) and name in protocols]
 
 
 def _openings(activity: ActivityRecord, event: Event) -> Iterator[dict[str, object]]:

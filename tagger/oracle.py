@@ -122,7 +122,8 @@ class Oracle:
     def _served(self, flows: FlowKeys, owners: Int64s) -> Candidates:
         """For flows that services opened, the targets of those who used them."""
         targets, known = self._targets, len(self._run.activities)
-        found = Candidates(*(np.empty(0, dtype=kind) for kind in (np.int64, np.int64, np.bool_)))
+        none = np.empty(0, dtype=np.int64)
+        found = Candidates(none, none, none.astype(np.bool_))
         for number in np.unique(owners[owners >= known]).tolist():
             name = self._run.services[number - known].name
             users = [
