@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from gsta.cli.common import format_option, next_step, reporter
 from gsta.cli.forecasting import train_forecaster
 from gsta.workspace import Workspace
 from topologies.errors import GateError
+
+if TYPE_CHECKING:
+    from gsta.training import Trained
+    from sta_registry import Registered
 
 FILE = click.Path(path_type=Path)
 
@@ -149,18 +153,20 @@ def train(
     print_result(trained.result, output_format)
     for note in trained.result.notes:
         reporter().say(note)
-    model = str(out)
-    if trained.registered:
-        model = f"{trained.registered.name}/{trained.registered.version}"
-        for bout in trained.bouts:
-            reporter().say(str(bout))
-        if not trained.registered.champion:
-            raise GateError(
-                f"{model} is registered but no champion: it did not beat the one before"
-            )
-        reporter().say(f"{model} is the champion")
+    model = _champion(trained, trained.registered) if trained.registered else str(out)
     what = "CAPTURE.pcap" if trained.result.table is None else "FLOWS.csv"
     next_step(f"gsta analyse --model {model} {what}")
+
+
+def _champion(trained: Trained, registered: Registered) -> str:
+    """Name and version of the registered analyser; raises `GateError` if it is no champion."""
+    model = f"{registered.name}/{registered.version}"
+    for bout in trained.bouts:
+        reporter().say(str(bout))
+    if not registered.champion:
+        raise GateError(f"{model} is registered but no champion: it did not beat the one before")
+    reporter().say(f"{model} is the champion")
+    return model
 
 
 def _source(asked: dict[str, Any]) -> Any:
