@@ -108,6 +108,17 @@ def test_what_follows_the_last_packet_changes_nothing(name):
     np.testing.assert_allclose(answer, network.predict(inputs), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["lstm", "cnn", "cnn_lstm"])
+def test_short_flows_are_answered_alike_alone_together_and_in_blocks(name, monkeypatch):
+    # A graph goes as far as the longest flow that it is shown, and blocks are sorted by length.
+    network, inputs = shaken(families()[name], activation="elu", batch_norm=True)
+    served, expected = OnnxModel(network.export()), network.predict(inputs)
+    alone = [served.predict(inputs.take(np.array([row]))) for row in range(24)]
+    np.testing.assert_allclose(np.concatenate(alone), expected[:24], atol=1e-5, rtol=0)
+    monkeypatch.setattr("builder.serving.BLOCK_BYTES", 2_000)
+    np.testing.assert_allclose(served.predict(inputs), expected, atol=1e-5, rtol=0)
+
+
 def test_no_activity_is_trained_on_and_held_back():
     from builder.deep.model import hold_back
 
