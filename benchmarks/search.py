@@ -17,7 +17,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from benchmarks.timing import publish
 from builder.families import families
 from builder.families.base import Family, Inputs, Model, Target
 from builder.folds import plan_validation
-from builder.heuristics import HEURISTICS, Halving, Heuristic, RandomSearch, drawn
+from builder.heuristics import HEURISTICS, Halving, Heuristic, RandomSearch, Rounds, drawn
 from builder.objective import Candidate, Objective, Trainer
 from builder.ray_runner import RayRunner
 from builder.result import Param, Trial
@@ -125,10 +125,13 @@ def _run(
     """The trials and what they cost."""
     began, timed = time.perf_counter(), _Timed(runner)
     ends: list[tuple[float, float]] = []
+    looked: list[tuple[float, float]] = []
 
     def listen(step: Progress) -> None:
-        # Looking at all processes takes time, so only at the end: workers are killed after it.
-        ends.append((time.perf_counter(), _cpu_s() if step.done == step.total else 0.0))
+        now = time.perf_counter()
+        if not ends or step.done == step.total or now - looked[-1][0] > 1:
+            looked.append((now, _cpu_s()))  # takes time itself, and workers are gone at the end
+        ends.append((now, looked[-1][1]))
 
     found = search(
         goal,
@@ -234,28 +237,35 @@ def _score(trials: tuple[Trial, ...]) -> float:
     return leader.score if leader and leader.score else 0.0
 
 
+@dataclass(frozen=True)
+class _Compiling(RandomSearch):
+    """The candidates of a seed, each for one epoch: what they compile is there for all others."""
+
+    def rounds(self, family: Family, numbers: Sequence[int]) -> Rounds:
+        """Yield all at once."""
+        yield [replace(drawn(family, number, self.seed), budget=1e-3) for number in numbers]
+
+
 def halving(inputs: Inputs, target: Target, names: list[str], *, trials: int, seeds: int) -> None:
-    """Halving against random search on packet sequences: score and time."""
+    """Halving against random search on packet sequences: score and time, all compiled before."""
     goal = _objective({name: families()[name] for name in names}, inputs, target)
     rows = []
     with _workers(2) as runner:
-        # What is compiled for one search is there for the next: it is to be there for both.
-        _run(goal, RandomSearch(0), runner, len(names))
         for seed in range(seeds):
-            found = {name: _run(goal, one, runner, trials) for name, one in _both(seed).items()}
-            scores = [_score(trials_of) for trials_of, _ in found.values()]
-            cpus = [cost.cpu_s for _, cost in found.values()]
-            rows.append((seed, *scores, *cpus, cpus[1] / cpus[0]))
-    shares, gaps = [row[-1] for row in rows], [1 - row[2] / row[1] for row in rows]
-    rows.append(("median gap and share", "", statistics.median(gaps), "", "",
-                 statistics.median(shares)))  # fmt: skip
-    columns = ("seed", "random", "halving", "random CPU s", "halving CPU s", "share of the time")
+            _run(replace(goal, folds=goal.folds[:1]), _Compiling(seed), runner, trials)
+            (full, cost), (found, less) = (
+                _run(goal, heuristic, runner, trials)
+                for heuristic in (RandomSearch(seed), Halving(seed))
+            )
+            rows.append(
+                (seed, _score(full), _score(found), 1 - _score(found) / _score(full),
+                 cost.seconds, less.seconds, less.seconds / cost.seconds, less.cpu_s / cost.cpu_s)
+            )  # fmt: skip
+            print(*rows[-1], flush=True)
+    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
+    columns = ("seed", "random", "halving", "gap", "random s", "halving s", "share", "CPU share")
     title = f"Search: halving, {trials} trials of {', '.join(names)} on {len(inputs):,} flows"
-    publish(title, f"{COMMAND} halving", columns, rows)
-
-
-def _both(seed: int) -> dict[str, Heuristic]:
-    return {"random": RandomSearch(seed), "halving": Halving(seed)}
+    publish(title, f"{COMMAND} halving", columns, [*rows, ("median", *medians[1:])])
 
 
 def main() -> None:
@@ -265,19 +275,20 @@ def main() -> None:
     options.add_argument("tables", type=Path, nargs="*")
     options.add_argument("--trials", type=int)
     options.add_argument("--families", default="lstm,cnn_lstm")
-    options.add_argument("--rows", type=int, default=1_500)
+    options.add_argument("--rows", type=int)
     options.add_argument("--seeds", type=int, default=3)
     chosen = options.parse_args()
+    rows = chosen.rows or (1_000 if chosen.what == "sklearn" else 1_500)
     match chosen.what:
         case "workers":
-            workers(chosen.trials or 24, chosen.rows)
+            workers(chosen.trials or 24, rows)
         case "overhead":
             overhead(chosen.trials or 300)
         case "sklearn":
-            against_sklearn(chosen.trials or 24, chosen.rows, chosen.seeds)
+            against_sklearn(chosen.trials or 24, rows, chosen.seeds)
         case "halving":
-            names, trials = chosen.families.split(","), chosen.trials or 27
-            flows = of_a_run(*chosen.tables, chosen.rows) if chosen.tables else talking(chosen.rows)
+            names, trials = chosen.families.split(","), chosen.trials or 18
+            flows = of_a_run(*chosen.tables, rows) if chosen.tables else talking(rows)
             halving(*flows, names, trials=trials, seeds=chosen.seeds)
 
 

@@ -141,6 +141,24 @@ def test_training_stops_when_the_rows_held_back_say_so():
     assert len(model.epochs) == best + 6 < 60
 
 
+def test_a_second_training_compiles_nothing_and_learns_the_same():
+    family, (inputs, target) = families()["cnn_lstm"], flows()
+    fold = np.arange(30, 120)  # as another fold of the same trial
+    params = PLAIN | {"dropout": 0.2, "learning_rate": 0.0123}
+
+    from builder.deep import compiled
+
+    def fit(rows):
+        return family.fit(inputs.take(rows), target.take(rows), params=params, seed=5, threads=1)
+
+    alone = fit(fold)
+    compiled._STEPS.clear()
+    before, after = fit(np.arange(90)), fit(fold)
+    assert after.network.train_function is before.network.train_function
+    assert after.predict(inputs).tobytes() == alone.predict(inputs).tobytes()
+    assert before.predict(inputs).tobytes() != after.predict(inputs).tobytes()
+
+
 def test_a_loss_that_is_not_finite_ends_the_training():
     inputs, target = flows()
     family = families()["mlp"]
