@@ -3,10 +3,12 @@
     python -m benchmarks.search workers            # trials a minute with 1 and 2 workers
     python -m benchmarks.search overhead           # seconds per trial that does nothing
     python -m benchmarks.search sklearn            # RandomizedSearchCV on the same space
-    python -m benchmarks.search halving FLOWS.parquet LABELS.parquet [--families lstm,cnn_lstm]
+    python -m benchmarks.search halving [FLOWS.parquet LABELS.parquet] [--families lstm,cnn_lstm]
 
 Run it on a quiet machine: seconds are on the clock; CPU seconds, of all processes, bear company.
-``halving`` wants a flow table with packet sequences and the labels that ``gsta tag`` wrote for it.
+On two cores ``workers`` and ``sklearn`` take two or three minutes each, ``halving`` about ten;
+``--rows``, ``--trials`` and ``--seeds`` make them longer or shorter. ``halving`` takes a flow table
+with packet sequences and the labels that ``gsta tag`` wrote for it, or flows that it makes itself.
 """
 
 from __future__ import annotations
@@ -15,31 +17,30 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from benchmarks.search_data import of_a_run, tabular, talking
 from benchmarks.timing import publish
 from builder.families import families
 from builder.families.base import Family, Inputs, Model, Target
 from builder.folds import plan_validation
-from builder.heuristics import HEURISTICS, Halving, Heuristic, RandomSearch, drawn
-from builder.objective import Objective, Trainer
+from builder.heuristics import HEURISTICS, Halving, Heuristic, RandomSearch, Rounds, drawn
+from builder.objective import Candidate, Objective, Trainer
 from builder.ray_runner import RayRunner
 from builder.result import Param, Trial
-from builder.runners import Runner
+from builder.runners import Place, Runner, Take
 from builder.search import Budget, Progress, best, search
 from builder.space import Choice
 from topologies.cluster import cluster
 
 COMMAND: Final = "python -m benchmarks.search"
 PLENTY_S: Final = 1e6
-SEQUENCES: Final = ("seq_size_bytes", "seq_direction", "seq_iat_us")
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,6 @@ class _Side:
         return np.tile(np.eye(2, dtype=np.float32)[self.side], (len(inputs), 1))
 
 
-def _table(rows: int, classes: int = 6) -> tuple[Inputs, Target]:
-    """Flows as hard to tell apart as real ones: skewed columns, a tenth of the labels wrong."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, classes, rows)
-    columns = rng.lognormal(0, 1, (rows, 60)) + 0.4 * (truth[:, None] * rng.random(60) % 1.7)
-    told = np.where(rng.random(rows) < 0.1, rng.integers(0, classes, rows), truth)
-    return Inputs(columns.astype(np.float32)), Target("classify", told, classes)
-
-
 def _objective(found: Mapping[str, Family], inputs: Inputs, target: Target) -> Objective:
     classes = target.values.astype(np.int64)
     groups = np.arange(len(classes)) if target.groups is None else target.groups
@@ -102,34 +94,56 @@ def _cpu_s() -> float:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of an evaluation, from when the first had ended."""
+    """Of a search, from when the first worker was ready."""
 
+    evaluations: int
     seconds: float
     cpu_s: float
+    start_s: float  # until then
+
+
+@dataclass
+class _Timed:
+    """A runner whose workers' start is measured by itself."""
+
+    runner: Runner
+    ready: tuple[float, float] | None = None  # clock, processor
+
+    def run(self, objective: Objective, take: Take) -> Iterator[Trial]:
+        """As the runner does; it takes a candidate once there is a worker for it."""
+
+        def first(place: Place) -> Candidate | None:
+            self.ready = self.ready or (time.perf_counter(), _cpu_s())
+            return take(place)
+
+        return self.runner.run(objective, first)
 
 
 def _run(
     goal: Objective, heuristic: Heuristic, runner: Runner, trials: int
 ) -> tuple[tuple[Trial, ...], _Cost]:
-    """The trials and what each cost."""
-    ends: list[float] = []
-    cpu_s: list[float] = []
+    """The trials and what they cost."""
+    began, timed = time.perf_counter(), _Timed(runner)
+    ends: list[tuple[float, float]] = []
+    looked: list[tuple[float, float]] = []
 
     def listen(step: Progress) -> None:
-        ends.append(time.perf_counter())
-        if step.done in (1, step.total):
-            cpu_s.append(_cpu_s())
+        now = time.perf_counter()
+        if not ends or step.done == step.total or now - looked[-1][0] > 1:
+            looked.append((now, _cpu_s()))  # takes time itself, and workers are gone at the end
+        ends.append((now, looked[-1][1]))
 
     found = search(
         goal,
         goal.trainer.families,
         heuristic,
-        runner,
+        timed,
         budget=Budget(trials, PLENTY_S, PLENTY_S),
         progress=listen,
     )
-    count = max(1, len(ends) - 1)
-    return found, _Cost((ends[-1] - ends[0]) / count, (cpu_s[-1] - cpu_s[0]) / count)
+    ready = timed.ready or (began, 0.0)
+    seconds, cpu_s = (end - start for end, start in zip(ends[-1], ready, strict=True))
+    return found, _Cost(len(ends), seconds, cpu_s, ready[0] - began)
 
 
 @contextmanager
@@ -138,20 +152,21 @@ def _workers(count: int) -> Iterator[RayRunner]:
         yield RayRunner(cpus=count)
 
 
-def workers(trials: int) -> None:
+def workers(trials: int, rows: int) -> None:
     """The same trials with one worker and with two."""
-    inputs, target = _table(6_000)
+    inputs, target = tabular(rows)
     goal = _objective({"random_forest": families()["random_forest"]}, inputs, target)
     costs = {}
     for count in (1, 2):
         with _workers(count) as runner:
             _, costs[count] = _run(goal, RandomSearch(0), runner, trials)
-    rows = [
-        (f"{count}", 60 / cost.seconds, costs[1].seconds / cost.seconds, cost.cpu_s)
+    lines = [
+        (f"{count}", 60 * trials / cost.seconds, costs[1].seconds / cost.seconds,
+         cost.cpu_s / trials, cost.start_s)
         for count, cost in costs.items()
-    ]
-    columns = ("workers", "trials/min", "ratio", "CPU s a trial")
-    publish("Search: workers", f"{COMMAND} workers", columns, rows)
+    ]  # fmt: skip
+    columns = ("workers", "trials/min", "ratio", "CPU s a trial", "start s")
+    publish(f"Search: workers, {trials} trials", f"{COMMAND} workers", columns, lines)
 
 
 def overhead(trials: int) -> None:
@@ -166,7 +181,8 @@ def overhead(trials: int) -> None:
     with _workers(1) as runner:
         for name, make in HEURISTICS.items():
             _, cost = _run(goal, make(0), runner, trials)
-            rows.append((name, *(1e3 * s for s in (alone, cost.seconds, cost.cpu_s))))
+            each = [spent / cost.evaluations for spent in (cost.seconds, cost.cpu_s)]
+            rows.append((name, *(1e3 * s for s in (alone, *each))))
     columns = ("heuristic", "trial alone CPU ms", "in a search ms", "in a search CPU ms")
     publish(f"Search: overhead, {trials} trials", f"{COMMAND} overhead", columns, rows)
 
@@ -177,41 +193,43 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def against_sklearn(trials: int, seeds: int) -> None:
-    """The same forests, folds and metric by both."""
+def against_sklearn(trials: int, rows: int, seeds: int) -> None:
+    """The same forests, folds and metric by both; their processes are there when it begins."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
 
-    inputs, target = _table(4_000)
+    inputs, target = tabular(rows)
     family = families()["random_forest"]
     goal = _objective({"random_forest": family}, inputs, target)
     fold = np.zeros(len(inputs), dtype=int)
     for number, one in enumerate(goal.folds):
         fold[one.valid] = number
-    lists = {
-        name: list(values.values) if isinstance(values, Choice) else
-        list(range(values.low, values.high + 1))  # type: ignore[attr-defined]
-        for name, values in family.space.items()
-    }  # fmt: skip
-    rows = []
-    for seed in range(seeds):
-        theirs = RandomizedSearchCV(
-            RandomForestClassifier(random_state=seed), lists, n_iter=trials, n_jobs=2,
-            scoring="f1_macro", cv=PredefinedSplit(fold), refit=False, random_state=seed,
+
+    def theirs(candidates: list[Candidate]) -> tuple[float, float, float]:
+        """Best score, seconds and processor seconds."""
+        grid = [{n: [v] for n, v in one.params.items()} | {"random_state": [one.seed]}
+                for one in candidates]  # fmt: skip
+        their = RandomizedSearchCV(
+            RandomForestClassifier(), grid, n_iter=len(grid), n_jobs=2, scoring="f1_macro",
+            cv=PredefinedSplit(fold), refit=False, random_state=0,
         )  # fmt: skip
         clock, cpu = time.perf_counter(), _cpu_s()
-        theirs.fit(inputs.table(), target.values)
-        their_s, their_cpu_s = time.perf_counter() - clock, _cpu_s() - cpu
+        their.fit(inputs.table(), target.values)
+        return float(their.best_score_), time.perf_counter() - clock, _cpu_s() - cpu
+
+    _, start_s, _ = theirs([drawn(family, number, 0) for number in range(2)])
+    lines: list[tuple[object, ...]] = []
+    for seed in range(seeds):
+        score, seconds, cpu_s = theirs([drawn(family, number, seed) for number in range(trials)])
         with _workers(2) as runner:
-            clock, cpu = time.perf_counter(), _cpu_s()
-            ours, _ = _run(goal, RandomSearch(seed), runner, trials)
-            our_s, our_cpu_s = time.perf_counter() - clock, _cpu_s() - cpu
-        rows += [
-            (f"{seed}: scikit-learn", float(theirs.best_score_), their_s, their_cpu_s),
-            (f"{seed}: ours", _score(ours), our_s, our_cpu_s),
-        ]
-    columns = ("seed", "best CV score", "seconds", "CPU s")
-    publish(f"Search: {trials} forests", f"{COMMAND} sklearn", columns, rows)
+            ours, cost = _run(goal, RandomSearch(seed), runner, trials)
+        lines += [
+            (f"{seed}: scikit-learn", score, seconds, 1.0, cpu_s, start_s),
+            (f"{seed}: ours", _score(ours), cost.seconds, cost.seconds / seconds, cost.cpu_s,
+             cost.start_s),
+        ]  # fmt: skip
+    columns = ("seed", "best CV score", "seconds", "of theirs", "CPU s", "start s")
+    publish(f"Search: {trials} forests, the same by both", f"{COMMAND} sklearn", columns, lines)
 
 
 def _score(trials: tuple[Trial, ...]) -> float:
@@ -219,45 +237,35 @@ def _score(trials: tuple[Trial, ...]) -> float:
     return leader.score if leader and leader.score else 0.0
 
 
-def halving(
-    flows: Path, labels: Path, names: list[str], *, trials: int, most: int, seeds: int
-) -> None:
-    """Halving against random search on packet sequences: score and time."""
-    inputs, target = _sequences(flows, labels, most)
+@dataclass(frozen=True)
+class _Compiling(RandomSearch):
+    """The candidates of a seed, each for one epoch: what they compile is there for all others."""
+
+    def rounds(self, family: Family, numbers: Sequence[int]) -> Rounds:
+        """Yield all at once."""
+        yield [replace(drawn(family, number, self.seed), budget=1e-3) for number in numbers]
+
+
+def halving(inputs: Inputs, target: Target, names: list[str], *, trials: int, seeds: int) -> None:
+    """Halving against random search on packet sequences: score and time, all compiled before."""
     goal = _objective({name: families()[name] for name in names}, inputs, target)
     rows = []
     with _workers(2) as runner:
         for seed in range(seeds):
-            scores, cpus = [], []
-            for heuristic in (RandomSearch(seed), Halving(seed)):
-                cpu = _cpu_s()
-                found, _ = _run(goal, heuristic, runner, trials)
-                cpus.append(_cpu_s() - cpu)
-                scores.append(_score(found))
-            rows.append((seed, *scores, *cpus, cpus[1] / cpus[0]))
-    shares, gaps = [row[-1] for row in rows], [1 - row[2] / row[1] for row in rows]
-    columns = ("seed", "random", "halving", "random CPU s", "halving CPU s", "share of the time")
+            _run(replace(goal, folds=goal.folds[:1]), _Compiling(seed), runner, trials)
+            (full, cost), (found, less) = (
+                _run(goal, heuristic, runner, trials)
+                for heuristic in (RandomSearch(seed), Halving(seed))
+            )
+            rows.append(
+                (seed, _score(full), _score(found), 1 - _score(found) / _score(full),
+                 cost.seconds, less.seconds, less.seconds / cost.seconds, less.cpu_s / cost.cpu_s)
+            )  # fmt: skip
+            print(*rows[-1], flush=True)
+    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
+    columns = ("seed", "random", "halving", "gap", "random s", "halving s", "share", "CPU share")
     title = f"Search: halving, {trials} trials of {', '.join(names)} on {len(inputs):,} flows"
-    publish(title, f"{COMMAND} halving", columns, rows)
-    print(f"median share {statistics.median(shares):.2f}, gap {statistics.median(gaps):.2%}")
-
-
-def _sequences(flows: Path, labels: Path, most: int) -> tuple[Inputs, Target]:
-    """Packet sequences, classes and activities of the labelled flows of classes with 30 or more."""
-    table = pq.read_table(flows, columns=["flow_id", *SEQUENCES])
-    told = pq.read_table(labels, columns=["flow_id", "label", "activity_id"]).to_pylist()
-    by_id = {row["flow_id"]: row for row in told}
-    ids = table["flow_id"].to_pylist()
-    label = np.array([by_id.get(one, {}).get("label") or "unlabelled" for one in ids])
-    names, counts = np.unique(label, return_counts=True)
-    kept = [n for n, c in zip(names, counts, strict=True) if c >= 30 and n != "unlabelled"]
-    chosen = np.flatnonzero(np.isin(label, kept))
-    chosen = np.random.default_rng(0).permutation(chosen)[:most]
-    steps = np.stack([np.array(table[n].to_pylist(), np.float32) for n in SEQUENCES], axis=-1)
-    activity = [by_id.get(one, {}).get("activity_id") or one for one in ids]
-    groups = np.unique(np.array(activity)[chosen], return_inverse=True)[1]
-    classes = np.searchsorted(kept, label[chosen]).astype(np.int64)
-    return Inputs(None, steps[chosen]), Target("classify", classes, len(kept), groups)
+    publish(title, f"{COMMAND} halving", columns, [*rows, ("median", *medians[1:])])
 
 
 def main() -> None:
@@ -266,20 +274,22 @@ def main() -> None:
     options.add_argument("what", choices=("workers", "overhead", "sklearn", "halving"))
     options.add_argument("tables", type=Path, nargs="*")
     options.add_argument("--trials", type=int)
-    options.add_argument("--families", default="lstm")
-    options.add_argument("--rows", type=int, default=4_000)
+    options.add_argument("--families", default="lstm,cnn_lstm")
+    options.add_argument("--rows", type=int)
     options.add_argument("--seeds", type=int, default=3)
     chosen = options.parse_args()
+    rows = chosen.rows or (1_000 if chosen.what == "sklearn" else 1_500)
     match chosen.what:
         case "workers":
-            workers(chosen.trials or 24)
+            workers(chosen.trials or 24, rows)
         case "overhead":
             overhead(chosen.trials or 300)
         case "sklearn":
-            against_sklearn(chosen.trials or 24, chosen.seeds)
+            against_sklearn(chosen.trials or 24, rows, chosen.seeds)
         case "halving":
-            names, trials = chosen.families.split(","), chosen.trials or 27
-            halving(*chosen.tables, names, trials=trials, most=chosen.rows, seeds=chosen.seeds)
+            names, trials = chosen.families.split(","), chosen.trials or 18
+            flows = of_a_run(*chosen.tables, rows) if chosen.tables else talking(rows)
+            halving(*flows, names, trials=trials, seeds=chosen.seeds)
 
 
 if __name__ == "__main__":

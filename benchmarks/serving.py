@@ -1,28 +1,31 @@
 """What the packaged models answer per second and core, beside the libraries that trained them.
 
-    python benchmarks/serving.py [rows]
+    python -m benchmarks.serving [--rows 16384] [--families lstm,xgboost]
 
-One thread each, processor time, native and packaged in turn within one run; the best of three.
-Single flows: the median of many calls. Networks are measured against Keras' ``predict`` (single
-flows) and ``predict`` with batches of 1,024 (bulk); trees against their own library.
+One thread each and processor time, so other work on the machine disturbs little; native and
+packaged take turns, and a ratio is the median of the turns' ratios. Networks are measured against
+Keras' ``predict``, in bulk with batches of 1,024; trees against their own library. About two
+minutes on a quiet core, most of them training.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
+from benchmarks.timing import publish
 from builder.families import Inputs, Model, Target, families
-from builder.serving import OnnxModel, open_session
-from builder.traversal import bulk_trees
+from builder.serving import BULK_ROWS, OnnxModel
 
+COMMAND: Final = "python -m benchmarks.serving"
 FEATURES, LENGTH, CLASSES, TRAINED = 60, 32, 10, 8_000
-BATCH, CALLS, ROUNDS = 16_384, 200, 3
+BATCH, CALLS, TURNS = 16_384, 20, 5
+FORESTS: Final = ("random_forest", "extra_trees")
 NETWORK = {
     "depth": 2,
     "units": 64,
@@ -95,62 +98,99 @@ def native_answer(model: Model) -> Answer:
     return predict
 
 
-def packaged_bulk(graph: bytes) -> Answer:
-    """What ``Sta.predict`` does with many flows."""
+def packaged_answer(graph: bytes) -> Answer:
+    """What ``Sta.predict`` does, once it has answered some flows."""
     served = OnnxModel(graph)
-    trees = bulk_trees(graph, lambda part: open_session(part, threads=1))
 
     def answer(inputs: Inputs) -> object:
         for start in range(0, len(inputs), BATCH):
-            batch = inputs.take(np.arange(start, min(start + BATCH, len(inputs))))
-            served.predict(batch) if trees is None else trees.run(batch.table())
+            served.predict(inputs.take(np.arange(start, min(start + BATCH, len(inputs)))))
         return None
 
     return answer
 
 
-def rows_per_s(answer: Answer, inputs: Inputs) -> float:
-    """Rows per second of processor time."""
-    start = time.process_time()
-    answer(inputs)
-    return len(inputs) / (time.process_time() - start)
-
-
-def per_flow_us(answer: Answer, inputs: Inputs) -> float:
-    """Processor time of one flow, microseconds, the median of many."""
-    single = [inputs.take(np.array([row])) for row in range(CALLS)]
+def per_flow_us(answer: Answer, flows: list[Inputs]) -> float:
+    """Processor time of one flow, asked about one by one: the median, microseconds."""
     spent = []
-    for one in single:
+    for one in flows:
         start = time.process_time_ns()
         answer(one)
         spent.append((time.process_time_ns() - start) / 1e3)
     return statistics.median(spent)
 
 
+def bulk_us(answer: Answer, inputs: Inputs) -> float:
+    """Processor time of one flow among many, microseconds."""
+    start = time.process_time_ns()
+    answer(inputs)
+    return (time.process_time_ns() - start) / 1e3 / len(inputs)
+
+
+Pair = tuple[float, float]
+
+
+def in_turn(measure: Callable[[Answer], float], native: Answer, packaged: Answer) -> list[Pair]:
+    """Both, again and again."""
+    return [(measure(native), measure(packaged)) for _ in range(TURNS)]
+
+
+def ratio(pairs: list[Pair]) -> float:
+    """How many times as fast the packaged model is."""
+    return statistics.median(native / packaged for native, packaged in pairs)
+
+
+def bars(name: str) -> tuple[str, str]:
+    """Least ratio that is asked of a family: of a flow alone, in bulk."""
+    if name == "logistic":
+        return "", ""
+    if name in FORESTS:
+        return "50", "1"
+    return ("", "1") if name == "xgboost" else ("10", "0.7")
+
+
+def measured(name: str, training: Inputs, target: Target, every: Inputs) -> list[object]:
+    """A line of the table."""
+    family = families()[name]
+    inputs = training.only(family.uses)
+    model = family.fit(inputs, target, params=PARAMS[name], seed=0, threads=1)
+    graph, seen = model.export(), every.only(family.uses)
+    native, packaged = native_answer(model), packaged_answer(graph)
+    single = [seen.take(np.array([row])) for row in range(CALLS)]
+    for answer in (native, packaged):
+        answer(seen.take(np.arange(BULK_ROWS)))
+        answer(single[0])
+    alone = in_turn(lambda answer: per_flow_us(answer, single), native, packaged)
+    together = in_turn(lambda answer: bulk_us(answer, seen), native, packaged)
+    (slow, fast), (slow_bulk, fast_bulk) = map(_least, (alone, together))
+    alone_bar, together_bar = bars(name)
+    return [
+        name, slow, fast, ratio(alone), alone_bar,
+        1e6 / slow_bulk, 1e6 / fast_bulk, ratio(together), together_bar, len(graph) / 1024,
+    ]  # fmt: skip
+
+
+def _least(pairs: list[Pair]) -> Pair:
+    return min(native for native, _ in pairs), min(packaged for _, packaged in pairs)
+
+
 def main() -> None:
     """Train each family once, then measure."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    every, _ = flows(rows)
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, default=BATCH)
+    options.add_argument("--families", default=",".join(PARAMS))
+    chosen = options.parse_args()
+    every, _ = flows(max(chosen.rows, BULK_ROWS))
     training, target = flows(TRAINED)
-    print("family         per flow: native  packaged  ratio   flows/s: native  packaged  ratio  KB")
-    for name, params in PARAMS.items():
-        family = families()[name]
-        model = family.fit(training.only(family.uses), target, params=params, seed=0, threads=1)
-        graph, seen = model.export(), every.only(family.uses)
-        native, packaged, bulk = native_answer(model), OnnxModel(graph), packaged_bulk(graph)
-        warm = seen.take(np.arange(min(rows, BATCH)))
-        for answer in (native, packaged.predict, bulk):
-            answer(warm)
-            answer(seen.take(np.array([0])))
-        slow, fast = per_flow_us(native, seen), per_flow_us(packaged.predict, seen)
-        pairs = [(rows_per_s(native, seen), rows_per_s(bulk, seen)) for _ in range(ROUNDS)]
-        before, after = (max(side) for side in zip(*pairs, strict=True))
-        print(
-            f"{name:14} {slow:13.1f} us {fast:6.1f} us {slow / fast:6.1f} "
-            f"{before:16.0f} {after:9.0f} {after / before:6.2f} {len(graph) / 1024:5.0f}",
-            flush=True,
-        )
+    rows = []
+    for name in chosen.families.split(","):
+        rows.append(measured(name, training, target, every))
+        print(*rows[-1], flush=True)
+    columns = (
+        "family", "a flow alone, native µs", "packaged µs", "ratio", "bar",
+        "in bulk, native flows/s", "packaged flows/s", "ratio", "bar", "KB",
+    )  # fmt: skip
+    publish("Packaged models, one thread", COMMAND, columns, rows)
 
 
 if __name__ == "__main__":

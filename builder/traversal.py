@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,14 @@ NODE: Final = np.dtype([("feature", np.int32), ("bound", np.float32), ("child", 
 SCORES: Final = "tree_scores"
 
 
+class Tops(NamedTuple):
+    """The first three levels of each tree as if all were full: a leaf is its own descendants."""
+
+    features: npt.NDArray[np.int32]  # [trees, 7], level by level
+    bounds: Floats  # [trees, 7]
+    entries: npt.NDArray[np.int32]  # [trees, 8], the nodes below
+
+
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """Trees as arrays. A row goes to ``child`` where its feature is at most ``bound``, else to the
@@ -40,6 +48,7 @@ class Ensemble:
 
     nodes: npt.NDArray[np.void]
     roots: npt.NDArray[np.int32]
+    tops: Tops
     values: Floats
     classes: npt.NDArray[np.int32] | None
     base: Floats  # [width], the scores before the first tree
@@ -53,7 +62,8 @@ class Ensemble:
             _walk("vectors")(rows, self.nodes, self.roots, self.values, scores)
         else:
             weights, by_class = self.values[:, 0], np.zeros(scores.shape[::-1], dtype=np.float32)
-            _walk("scalars")(rows, self.nodes, self.roots, weights, self.classes, by_class)
+            walk, trees = _walk("scalars"), (self.nodes, self.roots, self.tops)
+            walk(rows, *trees, weights, self.classes, by_class)
             scores = np.ascontiguousarray(by_class.T)
         scores += self.base
         if self.classes is not None and len(self.base) == 2:
@@ -128,7 +138,7 @@ def read_ensemble(node: NodeProto) -> Ensemble | None:
         classes, base = np.ones(len(roots), dtype=np.int32), np.append(np.float32(0), base[-1])
     if len(base) != width:
         return None
-    return Ensemble(nodes, roots, values, classes, base, link)
+    return Ensemble(nodes, roots, _tops(nodes, roots), values, classes, base, link)
 
 
 def _keys(trees: Any, nodes: Any) -> Whole:
@@ -160,6 +170,20 @@ def _layout(
     position[order] = np.arange(len(order))
     child = np.where(leaf[order], position[order], position[pairs[order, 0]])
     return order, child.astype(np.int32), np.sort(position[levels[0]])
+
+
+def _tops(nodes: npt.NDArray[np.void], roots: npt.NDArray[np.int32]) -> Tops:
+    """The first levels; the descendants of place k are at 2 k + 1 and 2 k + 2."""
+    at = np.zeros((len(roots), 15), dtype=np.int32)
+    at[:, 0] = roots
+    for place in range(7):
+        here = at[:, place]
+        child = nodes["child"][here]
+        at[:, 2 * place + 1] = child
+        at[:, 2 * place + 2] = np.where(child == here, here, child + 1)
+    top = nodes[at[:, :7]]
+    features, bounds = np.ascontiguousarray(top["feature"]), np.ascontiguousarray(top["bound"])
+    return Tops(features, bounds, np.ascontiguousarray(at[:, 7:]))
 
 
 def _leaves(

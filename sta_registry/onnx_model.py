@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from builder.serving import open_session
-from builder.traversal import BulkTrees, bulk_trees
+from builder import serving
 
 Floats = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
 OUTPUT = "probabilities"
-BULK_ROWS = 4096  # from here on it pays to load what walks trees fast
 _ERRORS = (
     ValueError,  # an output that is not there
     ort_errors.Fail,
@@ -46,40 +43,29 @@ class OnnxModel:
 
     def __init__(self, graph: bytes, *, threads: int = 1) -> None:
         try:
-            self._session = open_session(graph, threads=threads)
+            self._model = serving.OnnxModel(graph, threads=threads)
         except _ERRORS as error:
             raise ValueError(str(error)) from error
-        self._graph, self._threads = graph, threads
-
-    @cached_property
-    def _trees(self) -> BulkTrees | None:
-        return bulk_trees(self._graph, lambda graph: open_session(graph, threads=self._threads))
 
     def differences(
         self, inputs: Mapping[str, Shape], *, classes: int
     ) -> Iterator[tuple[str, str]]:
         """What is not as expected, as (expected, got); shapes leave out the batch axis."""
-        found = {node.name: tuple(node.shape[1:]) for node in self._session.get_inputs()}
+        session = self._model.session
+        found = {node.name: tuple(node.shape[1:]) for node in session.get_inputs()}
         if found != dict(inputs):
             yield f"inputs {dict(inputs)}", str(found)
             return
         # Converters may leave the output's width open, so ask: one row of zeros.
         zeros = {name: np.zeros((1, *shape), dtype=np.float32) for name, shape in inputs.items()}
         try:
-            shape = self.run(zeros).shape
+            (answer,) = session.run([OUTPUT], zeros)
         except _ERRORS as error:
             yield f"an output '{OUTPUT}'", str(error)
             return
-        if shape != (1, classes):
-            yield f"{classes} probabilities a row", f"{shape[1:]}"
+        if answer.shape != (1, classes):
+            yield f"{classes} probabilities a row", f"{answer.shape[1:]}"
 
     def run(self, inputs: Mapping[str, Floats]) -> Floats:
-        """Probabilities float32 [n, classes] for inputs that all have n rows.
-
-        Trees answer many rows at once without the runtime, in a tenth of the time.
-        """
-        table = inputs.get("features")
-        if table is not None and len(table) >= BULK_ROWS and self._trees is not None:
-            return self._trees.run(table)
-        (probabilities,) = self._session.run([OUTPUT], dict(inputs))
-        return np.asarray(probabilities, dtype=np.float32)
+        """Probabilities float32 [n, classes] for inputs that all have n rows."""
+        return np.asarray(self._model.run(inputs), dtype=np.float32)

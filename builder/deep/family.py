@@ -95,7 +95,8 @@ class NeuralFamily:
         load_keras(threads).utils.set_random_seed(seed)
         from builder.deep.model import NeuralModel
 
-        return NeuralModel(self.build(shape, params), shape.width)
+        kind = (self.name, shape, tuple(sorted(params.items())))
+        return NeuralModel(self.build(shape, params), shape.width, kind=kind)
 
 
 def shape_of(inputs: Inputs, width: int) -> Shape:

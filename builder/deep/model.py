@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from builder.deep import layers
+from builder.deep.compiled import share_steps
 from builder.deep.family import Params
 from builder.deep.onnx_export import network_graph
 from builder.families.base import Inputs, Ints, Target, class_weights
@@ -35,11 +36,15 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class NeuralModel:
-    """A network; ``epochs`` is its learning curve, one entry each."""
+    """A network; ``epochs`` is its learning curve, one entry each.
+
+    Networks of one ``kind`` have the same layers and hyperparameters, so they compile alike.
+    """
 
     network: Any  # keras.Model, from inputs named as the fields of Inputs to margins [n, width]
     width: int
     epochs: tuple[Epoch, ...] = ()
+    kind: Hashable = None
 
     def predict(self, inputs: Inputs) -> Floats:
         """Probability of each class: float32 [n, width]."""
@@ -83,6 +88,8 @@ class NeuralModel:
             optimizer=_optimiser(params["optimizer"], params["learning_rate"]),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
+        if self.kind is not None:
+            share_steps(network, self.kind)
         importance = np.ones(len(classes))
         if params["class_weight"] == "balanced":
             importance = class_weights(classes, self.width)

@@ -7,6 +7,7 @@ graph. Which steps of a sequence are packets becomes the ``sequence_lens`` of th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,7 +35,9 @@ class _Graph:
     def __init__(self) -> None:
         self.proto = helper.make_graph([], "network", [], [])
         self.names: dict[int, str] = {}  # of Keras' tensors
+        self.packets = self.steps = ""  # how many each row has [n, 1], and how many are kept [1]
         self._known: set[str] = set()
+        self._masks: dict[tuple[str, int], str] = {}
 
     def node(self, operator: str, *inputs: str, output: str | None = None, **options: Any) -> str:
         output = output or f"{operator.lower()}_{len(self.proto.node)}"
@@ -52,6 +55,20 @@ class _Graph:
         """A constant of int64, by its values."""
         return self.constant("whole_" + "_".join(map(str, numbers)), numbers, np.int64)
 
+    def places(self, length: int) -> str:
+        """The numbers of steps: 1 up to ``length``."""
+        return self.constant(f"places_{length}", np.arange(1, length + 1), np.float32)
+
+    def mask(self, source: str, length: int, packets: str) -> str:
+        """1 or 0, whether a step of ``source`` is a packet: [n, steps, 1]."""
+        if (packets, length) not in self._masks:
+            kept = self.node("Shape", source, start=1, end=2)
+            places = self.node("Slice", self.places(length), self.whole(0), kept)
+            there = self.node("LessOrEqual", places, packets)
+            factor = self.node("Cast", there, to=TensorProto.FLOAT)
+            self._masks[packets, length] = self.node("Unsqueeze", factor, self.whole(2))
+        return self._masks[packets, length]
+
     def weight(self, variable: Any) -> str:
         """A weight of the network, by its path."""
         return self.constant(variable.path, ops.convert_to_numpy(variable.value), np.float32)
@@ -66,13 +83,16 @@ def network_graph(network: Any) -> bytes:
         The network has a layer that is not known here.
     """
     graph = _Graph()
-    for layer in network.layers:
-        kind = type(layer).__name__
+    layers = [(type(layer).__name__, layer) for layer in network.layers]
+    stride = math.prod(layer.pool_size[0] for kind, layer in layers if kind == "MaxPooling1D")
+    for layer in (layer for kind, layer in layers if kind == "InputLayer"):
+        shape = [None, *layer.output.shape[1:]]
+        value = helper.make_tensor_value_info(layer.name, TensorProto.FLOAT, shape)
+        graph.proto.input.append(value)
+        long = len(shape) == 3
+        graph.names[id(layer.output)] = _crop(graph, layer, stride) if long else layer.name
+    for kind, layer in layers:
         if kind == "InputLayer":
-            shape = [None, *layer.output.shape[1:]]
-            value = helper.make_tensor_value_info(layer.name, TensorProto.FLOAT, shape)
-            graph.proto.input.append(value)
-            graph.names[id(layer.output)] = layer.name
             continue
         if kind not in LAYERS:
             raise NotImplementedError(f"no ONNX form of the layer {kind} is known")
@@ -105,26 +125,40 @@ def _scale(graph: _Graph, layer: Any, source: str) -> str:
     return str(layer.name)
 
 
-def _steps(graph: _Graph, layer: Any, source: str) -> str:
-    """The number of packets, float32 [n, 1]; the mask is made of it where it is used."""
-    length, zero = layer.input.shape[1], graph.constant("zero", 0.0, np.float32)
-    largest = graph.node("ReduceMax", graph.node("Abs", source), graph.whole(2), keepdims=0)
+def _crop(graph: _Graph, layer: Any, stride: int) -> str:
+    """Sequences without the steps at which no row has a packet: they would cost as much as others.
+
+    One of them stays where there is one, as a maximum over steps sees its zeros; and as many as
+    fill the last ``stride``.
+    """
+    length, zero = layer.output.shape[1], graph.constant("zero", 0.0, np.float32)
+    one = graph.constant("one", 1.0, np.float32)
+    largest = graph.node("ReduceMax", graph.node("Abs", layer.name), graph.whole(2), keepdims=0)
     there = graph.node("Cast", graph.node("Greater", largest, zero), to=TensorProto.FLOAT)
-    places = graph.constant(f"places_{length}", np.arange(1, length + 1), np.float32)
-    last = graph.node("ReduceMax", graph.node("Mul", there, places), graph.whole(1), keepdims=1)
-    last = graph.node("Max", last, graph.constant("one", 1.0, np.float32))
-    if layer.stride > 1:
-        stride = graph.constant(f"stride_{layer.stride}", layer.stride, np.float32)
-        last = graph.node("Ceil", graph.node("Div", last, stride))
-    return last
+    numbered = graph.node("Mul", there, graph.places(length))
+    last = graph.node("ReduceMax", numbered, graph.whole(1), keepdims=1)
+    graph.packets = graph.node("Max", last, one)
+    longest = graph.node("ReduceMax", graph.packets, graph.whole(0, 1), keepdims=0)
+    filled = graph.node("Add", longest, one)
+    if stride > 1:
+        width = graph.constant(f"stride_{stride}", stride, np.float32)
+        filled = graph.node("Mul", graph.node("Ceil", graph.node("Div", filled, width)), width)
+    every = graph.constant(f"length_{length}", [length], np.float32)
+    kept = graph.node("Cast", graph.node("Min", filled, every), to=TensorProto.INT64)
+    graph.steps = kept
+    return graph.node("Slice", layer.name, graph.whole(0), kept, graph.whole(1))
+
+
+def _steps(graph: _Graph, layer: Any, source: str) -> str:  # noqa: ARG001
+    """The number of packets, float32 [n, 1]; the mask is made of it where it is used."""
+    if layer.stride == 1:
+        return graph.packets
+    stride = graph.constant(f"stride_{layer.stride}", layer.stride, np.float32)
+    return graph.node("Ceil", graph.node("Div", graph.packets, stride))
 
 
 def _blank(graph: _Graph, layer: Any, source: str, packets: str) -> str:
-    length = layer.output.shape[1]
-    places = graph.constant(f"places_{length}", np.arange(1, length + 1), np.float32)
-    mask = graph.node("LessOrEqual", places, packets)
-    factor = graph.node("Cast", mask, to=TensorProto.FLOAT)
-    return graph.node("Mul", source, graph.node("Unsqueeze", factor, graph.whole(2)))
+    return graph.node("Mul", source, graph.mask(source, layer.output.shape[1], packets))
 
 
 def _dense(graph: _Graph, layer: Any, source: str) -> str:
@@ -168,9 +202,10 @@ def _global_max(graph: _Graph, layer: Any, source: str) -> str:  # noqa: ARG001
     return graph.node("ReduceMax", source, graph.whole(1), keepdims=0)
 
 
-def _repeat(graph: _Graph, layer: Any, source: str) -> str:
+def _repeat(graph: _Graph, layer: Any, source: str) -> str:  # noqa: ARG001
     step = graph.node("Unsqueeze", source, graph.whole(1))
-    return graph.node("Expand", step, graph.whole(1, layer.n, 1))
+    size = graph.node("Concat", graph.whole(1), graph.steps, graph.whole(1), axis=0)
+    return graph.node("Expand", step, size)
 
 
 def _concatenate(graph: _Graph, layer: Any, *sources: str) -> str:

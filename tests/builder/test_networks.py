@@ -108,6 +108,17 @@ def test_what_follows_the_last_packet_changes_nothing(name):
     np.testing.assert_allclose(answer, network.predict(inputs), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["lstm", "cnn", "cnn_lstm"])
+def test_short_flows_are_answered_alike_alone_together_and_in_blocks(name, monkeypatch):
+    # A graph goes as far as the longest flow that it is shown, and blocks are sorted by length.
+    network, inputs = shaken(families()[name], activation="elu", batch_norm=True)
+    served, expected = OnnxModel(network.export()), network.predict(inputs)
+    alone = [served.predict(inputs.take(np.array([row]))) for row in range(24)]
+    np.testing.assert_allclose(np.concatenate(alone), expected[:24], atol=1e-5, rtol=0)
+    monkeypatch.setattr("builder.serving.BLOCK_BYTES", 2_000)
+    np.testing.assert_allclose(served.predict(inputs), expected, atol=1e-5, rtol=0)
+
+
 def test_no_activity_is_trained_on_and_held_back():
     from builder.deep.model import hold_back
 
@@ -128,6 +139,24 @@ def test_training_stops_when_the_rows_held_back_say_so():
     model = family.fit(inputs.only(family.uses), target, params=params, seed=0, threads=1)
     best = int(np.argmin([epoch.held_back for epoch in model.epochs]))
     assert len(model.epochs) == best + 6 < 60
+
+
+def test_a_second_training_compiles_nothing_and_learns_the_same():
+    family, (inputs, target) = families()["cnn_lstm"], flows()
+    fold = np.arange(30, 120)  # as another fold of the same trial
+    params = PLAIN | {"dropout": 0.2, "learning_rate": 0.0123}
+
+    from builder.deep import compiled
+
+    def fit(rows):
+        return family.fit(inputs.take(rows), target.take(rows), params=params, seed=5, threads=1)
+
+    alone = fit(fold)
+    compiled._STEPS.clear()
+    before, after = fit(np.arange(90)), fit(fold)
+    assert after.network.train_function is before.network.train_function
+    assert after.predict(inputs).tobytes() == alone.predict(inputs).tobytes()
+    assert before.predict(inputs).tobytes() != after.predict(inputs).tobytes()
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():

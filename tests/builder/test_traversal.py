@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from builder.families import Inputs, Target, families
-from builder.serving import OnnxModel, open_session
+from builder.serving import BULK_ROWS, OnnxModel, open_session
 from builder.space import draw
 from builder.traversal import OPERATOR, bulk_trees
 
@@ -74,3 +74,22 @@ def test_what_the_graph_does_with_the_scores_is_done(name):
 def test_a_graph_without_trees_is_left_to_the_runtime():
     _, graph = exported("logistic", 3)
     assert bulk_trees(graph, session) is None
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_few_rows_are_answered_as_many_are(name):
+    table, graph = exported(name, 3)
+    trees = bulk_trees(graph, session)
+    assert trees is not None
+    few = np.concatenate([trees.run(table[start : start + 3]) for start in range(0, 60, 3)])
+    np.testing.assert_allclose(few, trees.run(table)[:60], atol=1e-6, rtol=0)
+
+
+def test_a_served_model_goes_over_to_the_walk_once_it_has_answered_enough():
+    table, graph = exported("random_forest", 3)
+    served, rows = OnnxModel(graph), Inputs(table)
+    first = served.predict(rows)
+    for _ in range(BULK_ROWS // len(table)):
+        last = served.predict(rows)
+    np.testing.assert_allclose(last, first, atol=1e-6, rtol=0)
+    np.testing.assert_array_equal(last, bulk_trees(graph, session).run(table))
