@@ -15,6 +15,7 @@ from topologies.faults import fault
 from topologies.schema import Model, Name
 
 Bar = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=1, le=86_400)]
 
 
 class Task(Model):
@@ -48,6 +49,9 @@ class Experiment(Model):
     """One run of the topology."""
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seconds: Seconds | None = Field(
+        None, description="how long it lasts; null is as experiments.seconds says"
+    )
 
 
 class Experiments(Model):
@@ -55,7 +59,7 @@ class Experiments(Model):
 
     train: Experiment = Experiment(seed=1)
     test: Experiment = Experiment(seed=2)
-    seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+    seconds: Seconds | None = Field(
         None, description="how long each lasts, all phases scaled; null is as its topology says"
     )
 
