@@ -172,24 +172,6 @@ class Spec(Model):
         """Names of the topologies that are trained and tested on."""
         return (self.topology,) if isinstance(self.topology, str) else self.topology
 
-    @field_validator("acceptance")
-    @classmethod
-    def _in_range(cls, bars: dict[str, float]) -> dict[str, float]:
-        for name, bar in bars.items():
-            if name not in LIMITS and bar > 1:
-                raise fault(
-                    expected=f"a share from 0 to 1 for {name}",
-                    got=f"{bar:g}",
-                    remedy="for example f1_macro: 0.9",
-                )
-            if name in LIMITS and bar == 0:
-                raise fault(
-                    expected=f"more than 0 for {name}",
-                    got="0",
-                    remedy="for example latency_us_per_flow: 200",
-                )
-        return bars
-
     @property
     def limits(self) -> dict[str, float]:
         """The part of the acceptance that the search has to keep: what a model may cost."""

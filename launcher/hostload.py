@@ -116,7 +116,8 @@ class LoadWatch:
     def _throttles(self) -> dict[str, int]:
         """For how long each control group was held back by its limit so far, in microseconds."""
         found = {}
-        for path in self._cgroups.rglob("cpu.stat"):
+        for folder, _, _ in os.walk(self._cgroups):  # unlike rglob it bears that one goes meanwhile
+            path = Path(folder) / "cpu.stat"
             try:
                 text = path.read_text(encoding="ascii")
             except OSError:  # it has just gone
