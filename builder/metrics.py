@@ -99,3 +99,16 @@ def rare_precision(evaluation: Evaluation, index: int, *, one_in: int) -> float 
     false_alarm_rate = min(1.0, max(sum(column) - true_positives, 3) / others)
     caught, alarms = recall / one_in, false_alarm_rate * (1 - 1 / one_in)
     return caught / (caught + alarms)
+
+
+def absent(evaluation: Evaluation) -> str:
+    """Says which classes count in macro-F1 though no flow is of them; empty where none does."""
+    answered = {
+        score.label: sum(row[index] for row in evaluation.confusion)
+        for index, score in enumerate(evaluation.classes)
+        if not score.support
+    }
+    named = ", ".join(f"{label} ({count})" for label, count in answered.items() if count)
+    return f" Answered, though no flow is of them, which counts as an F1 of 0: {named}." * bool(
+        named
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from audit import all_checks
 from builder import BuildConfig
 from builder.columns import choose_columns
+from builder.metrics import LIMITS
 from flowmeter import flow_schema
 from gsta.spec import Spec
 from launcher.compile import check_kinds
@@ -67,6 +68,7 @@ def load_spec(path: Path) -> Order:
     problems += _features(document)
     problems += _checks(document)
     problems += _allowed(document)
+    problems += _bars(document)
     if rules is not None:
         problems += _classes(document, rules.model)
     if problems or rules is None:
@@ -171,6 +173,20 @@ def _allowed(document: Document[Spec]) -> Iterator[Problem]:
                 got=f"'{name}: {reason}'",
                 remedy="correct the name, or write the reason; the dataset's card shows it",
             )
+
+
+def _bars(document: Document[Spec]) -> Iterator[Problem]:
+    """Scores that no model can reach, and costs that none can keep."""
+    for name, bar in document.model.acceptance.items():
+        if name not in LIMITS and bar > 1:
+            expected, remedy = f"a share from 0 to 1 for {name}", f"for example {name}: 0.9"
+        elif name in LIMITS and bar == 0:
+            expected, remedy = f"more than 0 for {name}", f"for example {name}: 200"
+        else:
+            continue
+        yield document.source.problem(
+            ("acceptance", name), expected=expected, got=f"{bar:g}", remedy=remedy
+        )
 
 
 def _classes(document: Document[Spec], rules: Rulebook) -> Iterator[Problem]:

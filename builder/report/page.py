@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.evaluation.records import Findings, Judgement
-from builder.metrics import rare_precision
+from builder.metrics import absent, rare_precision
 from builder.report import charts
 from builder.report.parallel import parallel
 from builder.result import BuildResult, Trial
@@ -42,6 +42,7 @@ def render_report(result: BuildResult, *, name: str) -> str:
         figures=list(_figures(result, found)),
         classes=[*_classes(found.test)],
         unseen=None if found.unseen is None else [*_classes(found.unseen)],
+        absent="" if found.unseen is None else absent(found.unseen.evaluation),
         winner=result.winner,
         trials=_trials(result),
         errors=found.errors[:ERRORS],
@@ -52,6 +53,8 @@ def render_report(result: BuildResult, *, name: str) -> str:
 
 def _sections(found: Findings) -> Iterator[Section]:
     yield from (("classes", "Classes"), ("confusion", "Confusion"), ("families", "Families"))
+    if found.carried:
+        yield ("carries", "How far it carries")
     yield from (("trials", "Trials"), ("curves", "Precision and recall"))
     yield ("calibration", "Calibration")
     if found.open_set is not None:

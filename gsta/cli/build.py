@@ -9,6 +9,7 @@ import click
 
 import builder
 from audit.patch import read_patch
+from builder.evaluation.records import FamilyScore
 from gsta.cli.common import format_option, next_step, print_records, reporter
 from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.derive import derive
@@ -119,19 +120,22 @@ def print_result(result: builder.BuildResult, output_format: str) -> None:
         output_format,
         columns=("class", "precision", "recall", "f1", "flows"),
     )
-    winner = result.winner
-    reporter().say(
+    winner, say = result.winner, reporter().say
+    say(
         f"{winner.family} (trial {winner.number} of {len(result.trials)}): macro-F1 "
-        f"{test.f1_macro:.3f}, accuracy {test.accuracy:.3f} on the {test.flows} flows of the test "
-        f"run; {result.validation_score:.3f} in validation "
+        f"{test.f1_macro:.3f}{_between(result)}, accuracy {test.accuracy:.3f} on the {test.flows} "
+        f"flows of the test run; {result.validation_score:.3f} in validation "
         f"({result.validation})"
     )
     if (unseen := result.unseen) is not None:
-        reporter().say(
+        say(
             f"macro-F1 {unseen.f1_macro:.3f} on {unseen.flows} flows of topologies that training "
             f"saw nothing of"
         )
-    reporter().say(_confusion(test.labels, test.confusion))
+    if result.findings is not None:
+        say(_rivals(result.findings.families))
+    say(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.timings.items()))
+    say(_confusion(test.labels, test.confusion))
 
 
 def _between(result: builder.BuildResult) -> str:
@@ -139,6 +143,17 @@ def _between(result: builder.BuildResult) -> str:
         return ""
     interval = result.findings.test.intervals["f1_macro"]
     return f" ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _rivals(families: tuple[FamilyScore, ...]) -> str:
+    """Every family as text, the best in validation first."""
+    lines = [
+        f"{one.family:<14}{one.f1_macro:>8.3f} ({one.interval.low:.3f} to {one.interval.high:.3f})"
+        f"{one.validation_score:>12.3f}{one.tried:>8}"
+        for one in families
+    ]
+    head = f"{'family':<14}{'macro-F1 on the test run':>25}{'validation':>12}{'trials':>8}"
+    return "\n".join([head, *lines])
 
 
 def _confusion(labels: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> str:
