@@ -9,6 +9,7 @@ from pathlib import Path
 from audit import all_checks
 from builder import BuildConfig
 from builder.columns import choose_columns
+from builder.forecast.config import ForecastConfig, SeriesConfig
 from flowmeter import flow_schema
 from gsta.spec import Spec
 from launcher.compile import check_kinds
@@ -31,7 +32,7 @@ class Order:
         """The builder's part of the spec."""
         spec = self.spec.model
         return BuildConfig(
-            task=spec.task.type,
+            task="binary" if spec.task.positive else "multiclass",
             positive=spec.task.positive,
             target=spec.task.target,
             features=spec.features,
@@ -46,6 +47,22 @@ class Order:
             unknown=spec.task.unknown,
             limits=spec.limits,
             study_s=spec.search.study_s,
+        )
+
+    def forecast_config(self, *, threads: int) -> ForecastConfig:
+        """The builder's part of a spec that asks for a forecast."""
+        search = self.spec.model.search
+        series = self.spec.model.task.forecast or SeriesConfig()
+        named = "families" in search.model_fields_set
+        return ForecastConfig(
+            **series.model_dump(),
+            **({"families": search.families} if named else {}),
+            heuristic=search.heuristic,
+            trials=search.trials,
+            time_budget_s=search.time_budget_s,
+            folds=search.folds,
+            seed=search.seed,
+            threads=threads,
         )
 
 
