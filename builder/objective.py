@@ -13,7 +13,7 @@ import numpy as np
 
 from builder.families.base import Family, Gradual, Inputs, Model, Target
 from builder.folds import Fold
-from builder.metrics import METRICS, Metric, confusion
+from builder.metrics import Metric, score
 from builder.preprocess import Missing, Preprocessing, fit_preprocessing
 from builder.result import Param, Trial
 from topologies.errors import MachineError
@@ -217,4 +217,4 @@ class Objective:
         if self.target.task == "forecast":
             return -float(np.abs(self.target.values[fold.valid] - answer).mean())
         truth = self.target.values[fold.valid].astype(np.int64)
-        return METRICS[self.metric](confusion(truth, answer.argmax(axis=1), self.target.width))
+        return score(self.metric, truth, answer)

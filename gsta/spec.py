@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
 from builder.config import Unknown
+from builder.families import families
 from builder.forecast.config import SeriesConfig, known_forecasters
 from builder.forecast.families import forecasters
 from builder.heuristics import HeuristicName
@@ -118,7 +119,7 @@ class Search(Model):
     @field_validator("families")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not set(names) <= set(forecasters()):  # the spec knows which of them are meant
+        if not set(names) <= {*families(), *forecasters()}:  # the spec knows which are meant
             BuildConfig(families=names)  # raises what the builder expects
         return names
 

@@ -116,7 +116,11 @@ class LoadWatch:
     def _throttles(self) -> dict[str, int]:
         """For how long each control group was held back by its limit so far, in microseconds."""
         found = {}
-        for path in self._cgroups.rglob("cpu.stat"):
+        # Groups come and go meanwhile; unlike Path.rglob, os.walk passes over those that are gone.
+        for folder, _, files in os.walk(self._cgroups):
+            if "cpu.stat" not in files:
+                continue
+            path = Path(folder) / "cpu.stat"
             try:
                 text = path.read_text(encoding="ascii")
             except OSError:  # it has just gone
