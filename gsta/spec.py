@@ -13,7 +13,7 @@ from builder.forecast.config import SeriesConfig, known_forecasters
 from builder.forecast.families import forecasters
 from builder.heuristics import HeuristicName
 from builder.metrics import LIMITS, METRICS, Metric
-from sta_registry.acceptance import FORECAST, PER_CLASS
+from sta_registry.acceptance import BEAT, FORECAST, PER_CLASS
 from topologies.faults import fault
 from topologies.schema import Model, Name
 
@@ -207,7 +207,7 @@ class Spec(Model):
     def bars(self) -> dict[str, float]:
         """The acceptance; where none is written, a forecast has to beat the seasonal naive one."""
         written = self.task.type != "forecast" or "acceptance" in self.model_fields_set
-        return self.acceptance if written else {"mae_gain": 0.0}
+        return self.acceptance if written else dict(BEAT)
 
     @property
     def topologies(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from topologies.errors import InputError, Problem
 
 PER_CLASS: Final = ("precision", "recall", "f1")
 FORECAST: Final = ("mae_gain", "mae_gain_low")  # on the seasonal naive forecast, as a share
+BEAT: Final = {"mae_gain": 0.0}
 
 
 @dataclass(frozen=True, slots=True)

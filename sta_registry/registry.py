@@ -17,7 +17,7 @@ from typing import Final
 
 from builder.forecast.result import ForecastResult
 from builder.result import BuildResult
-from sta_registry.acceptance import Check, judge, judge_forecast
+from sta_registry.acceptance import BEAT, Check, judge, judge_forecast
 from sta_registry.forecast_runs import log_forecast
 from sta_registry.forecaster import FORECAST_FILE, write_forecaster
 from sta_registry.manifest import MANIFEST_FILE
@@ -105,8 +105,8 @@ class Registry:
     ) -> Registered:
         """Log a forecast with every trial, register it, and crown it if it is good enough.
 
-        ``acceptance`` is of `sta_registry.acceptance.FORECAST`; none given, it has to beat the
-        seasonal naive forecast.
+        ``acceptance`` is of `sta_registry.acceptance.FORECAST`; None: it has to beat the seasonal
+        naive forecast.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Registry:
             The store cannot be reached or written.
         """
         check_name(name)
-        checks = judge_forecast(result.gain, acceptance or {"mae_gain": 0.0})
+        checks = judge_forecast(result.gain, BEAT if acceptance is None else acceptance)
         accepted = all(check.met for check in checks)
         before = self._champion(name)
         with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:
