@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audit import all_checks
 from builder import BuildConfig
@@ -53,10 +54,11 @@ class Order:
         """The builder's part of a spec that asks for a forecast."""
         search = self.spec.model.search
         series = self.spec.model.task.forecast or SeriesConfig()
-        named = "families" in search.model_fields_set
+        asked: dict[str, Any] = series.model_dump()
+        if "families" in search.model_fields_set:
+            asked["families"] = search.families
         return ForecastConfig(
-            **series.model_dump(),
-            **({"families": search.families} if named else {}),
+            **asked,
             heuristic=search.heuristic,
             trials=search.trials,
             time_budget_s=search.time_budget_s,

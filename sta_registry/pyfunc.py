@@ -61,7 +61,8 @@ class ServedForecaster:
     def predict(self, data: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
         """One row per series and window to come, as `Forecaster.predict`."""
         flows = pa.Table.from_pandas(data, preserve_index=False)
-        return self._forecaster.predict(flows, source="request").to_pandas()
+        answer: pd.DataFrame = self._forecaster.predict(flows, source="request").to_pandas()
+        return answer
 
 
 def _load_pyfunc(data_path: str) -> ServedSta | ServedForecaster:
