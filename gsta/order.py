@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audit import all_checks
 from builder import BuildConfig
 from builder.columns import choose_columns
+from builder.forecast.config import ForecastConfig, SeriesConfig
 from builder.metrics import LIMITS
 from flowmeter import flow_schema
 from gsta.spec import Spec
@@ -32,7 +34,7 @@ class Order:
         """The builder's part of the spec."""
         spec = self.spec.model
         return BuildConfig(
-            task=spec.task.type,
+            task="binary" if spec.task.positive else "multiclass",
             positive=spec.task.positive,
             target=spec.task.target,
             features=spec.features,
@@ -47,6 +49,23 @@ class Order:
             unknown=spec.task.unknown,
             limits=spec.limits,
             study_s=spec.search.study_s,
+        )
+
+    def forecast_config(self, *, threads: int) -> ForecastConfig:
+        """The builder's part of a spec that asks for a forecast."""
+        search = self.spec.model.search
+        series = self.spec.model.task.forecast or SeriesConfig()
+        asked: dict[str, Any] = series.model_dump()
+        if "families" in search.model_fields_set:
+            asked["families"] = search.families
+        return ForecastConfig(
+            **asked,
+            heuristic=search.heuristic,
+            trials=search.trials,
+            time_budget_s=search.time_budget_s,
+            folds=search.folds,
+            seed=search.seed,
+            threads=threads,
         )
 
 

@@ -8,9 +8,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
 from builder.config import Unknown
+from builder.families import families
+from builder.forecast.config import SeriesConfig, known_forecasters
+from builder.forecast.families import forecasters
 from builder.heuristics import HeuristicName
 from builder.metrics import LIMITS, METRICS, Metric
-from sta_registry.acceptance import PER_CLASS
+from sta_registry.acceptance import BEAT, FORECAST, PER_CLASS
 from topologies.faults import fault
 from topologies.schema import Model, Name
 
@@ -19,10 +22,11 @@ Seconds = Annotated[float, Field(ge=1, le=86_400)]
 
 
 class Task(Model):
-    """What the analyser has to tell apart."""
+    """What the analyser has to tell apart, or to forecast."""
 
-    type: Literal["multiclass", "binary"] = Field(
-        "multiclass", description="every label a class, or some labels against all others"
+    type: Literal["multiclass", "binary", "forecast"] = Field(
+        "multiclass",
+        description="every label a class, some labels against all others, or traffic to come",
     )
     target: Literal["label", "category", "malicious"] = Field(
         "label", description="what a class is"
@@ -33,6 +37,9 @@ class Task(Model):
     unknown: Unknown | None = Field(
         None, description="when a flow is answered 'unknown'; null: always one of the classes"
     )
+    forecast: SeriesConfig | None = Field(
+        None, description="which series, and how far (forecast); null: bytes of each service"
+    )
 
     @model_validator(mode="after")
     def _positive_fits(self) -> Self:
@@ -41,6 +48,12 @@ class Task(Model):
                 expected="labels under 'positive' exactly when the type is binary",
                 got=f"type {self.type}, positive {list(self.positive)}",
                 remedy="for example {type: binary, positive: [mining]}",
+            )
+        if self.forecast is not None and self.type != "forecast":
+            raise fault(
+                expected="'forecast' only where that is the type",
+                got=f"type {self.type}",
+                remedy="for example {type: forecast, forecast: {of: bytes, per: service}}",
             )
         return self
 
@@ -92,7 +105,9 @@ class Search(Model):
         description="time after the search to study the winner in, for the report: importance, "
         "feature groups left out, learning curve, classes left out; 0: none",
     )
-    metric: Metric = Field("f1_macro", description="what validation maximises")
+    metric: Metric = Field(
+        "f1_macro", description="what validation maximises; of a forecast always the negative MAE"
+    )
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     ray_address: str | None = Field(
         None, description="Ray cluster to search on; null is this machine"
@@ -108,15 +123,17 @@ class Search(Model):
     @field_validator("families")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        BuildConfig(families=names)  # raises what the builder expects
+        if not set(names) <= {*families(), *forecasters()}:  # the spec knows which are meant
+            BuildConfig(families=names)  # raises what the builder expects
         return names
 
 
 def _measure(name: str) -> str:
     overall, _, label = name.partition(":")
-    if name not in (*METRICS, *LIMITS) and not (label and overall in PER_CLASS):
+    known = (*METRICS, *LIMITS, *FORECAST)
+    if name not in known and not (label and overall in PER_CLASS):
         raise fault(
-            expected=f"{', '.join((*METRICS, *LIMITS))}, or {', '.join(PER_CLASS)} of a class",
+            expected=f"{', '.join(known)}, or {', '.join(PER_CLASS)} of a class",
             got=f"'{name}'",
             remedy="for example f1_macro: 0.9 or 'recall:mining': 0.95",
         )
@@ -166,6 +183,35 @@ class Spec(Model):
                 remedy="leave one out",
             )
         return self
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if self.task.type != "forecast":
+            BuildConfig(families=self.search.families)
+            foreign = sorted(set(self.acceptance) & set(FORECAST))
+        else:
+            if "families" in self.search.model_fields_set:
+                known_forecasters(self.search.families)
+            if len(self.topologies) + len(self.unseen) > 1:
+                raise fault(
+                    expected="one topology to forecast, and none unseen",
+                    got=", ".join((*self.topologies, *self.unseen)),
+                    remedy="what one network carries says nothing of another: one spec for each",
+                )
+            foreign = sorted(set(self.bars) - set(FORECAST))
+        if foreign:
+            raise fault(
+                expected=f"bars of a {self.task.type} task ({', '.join(FORECAST)} of a forecast)",
+                got=", ".join(foreign),
+                remedy="leave them out",
+            )
+        return self
+
+    @property
+    def bars(self) -> dict[str, float]:
+        """The acceptance; where none is written, a forecast has to beat the seasonal naive one."""
+        written = self.task.type != "forecast" or "acceptance" in self.model_fields_set
+        return self.acceptance if written else dict(BEAT)
 
     @property
     def topologies(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from builder.evaluation.records import Ablation, Carried, Findings, LearningPoin
 from builder.evaluation.shap_values import tree_contributions
 from builder.evaluation.variants import Late, ablate, learning_curve
 from builder.families.base import Use
-from builder.metrics import METRICS, confusion
+from builder.metrics import score
 from builder.objective import Candidate, Objective
 
 SHAPLEY: Final = "exact Shapley values of the trees (TreeSHAP)"
@@ -178,5 +178,4 @@ class _Study:
 
 def _score(side: Side, objective: Objective) -> float:
     truth = objective.target.values[side.valid].astype(np.int64)
-    table = confusion(truth, side.probabilities.argmax(axis=1), objective.target.width)
-    return METRICS[objective.metric](table)
+    return score(objective.metric, truth, side.probabilities)

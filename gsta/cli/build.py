@@ -11,14 +11,15 @@ import builder
 from audit.patch import read_patch
 from builder.evaluation.records import FamilyScore
 from gsta.cli.common import format_option, next_step, print_records, reporter
+from gsta.cli.forecasting import print_forecast, require_champion
 from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.derive import derive
+from gsta.forecasting import build_forecast
 from gsta.generate import Labs
 from gsta.order import Order, load_spec
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
-from sta_registry import Store
-from topologies.errors import GateError
+from sta_registry import Registered, Store
 
 
 @click.command()
@@ -58,7 +59,10 @@ def build(
     output_format: str,
     **chosen: Any,
 ) -> None:
-    """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
+    """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration.
+
+    For a task of type forecast: lab, flows, series, search, registration.
+    """
     order = load_spec(spec)
     changes = None if patch is None else read_patch(patch)
     workspace = Workspace.default()
@@ -72,25 +76,36 @@ def build(
     folder = workspace.new_build(order.spec.model.name)
     if changes is not None:
         order = derive(order, changes.model.changes, folder, patch=changes.source)
+    runner = builder.SerialRunner() if serial else _ray(order, ray_address)
+    store = Store.open(workspace.home)
+    if order.spec.model.task.type == "forecast":
+        if again:
+            raise click.UsageError("a forecast needs no labels, so no audit: leave --until-clean")
+        made = build_forecast(
+            order, folder=folder, store=store, labs=labs, runner=runner, reporter=progress
+        )
+        print_forecast(made.result, output_format)
+        _end(made.registered, folder, "FLOWS.parquet")
+        return
     outcome = run_pipeline(
         order,
         folder=folder,
-        store=Store.open(workspace.home),
+        store=store,
         labs=labs,
         again=again,
-        runner=builder.SerialRunner() if serial else _ray(order, ray_address),
+        runner=runner,
         reporter=progress,
     )
     print_result(outcome.result, output_format)
-    registered = outcome.registered
-    progress.say(f"results in {outcome.folder}; report.html shows them")
-    if not registered.champion:
-        unmet = "; ".join(str(check) for check in registered.checks if not check.met)
-        raise GateError(
-            f"{registered.name}/{registered.version} is registered but no champion: {unmet}"
-        )
-    progress.say(f"{registered.name}/{registered.version} is the champion")
-    next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
+    _end(outcome.registered, folder, "CAPTURE.pcap")
+
+
+def _end(registered: Registered, folder: Path, what: str) -> None:
+    """Say where the results are, and what can be done with them."""
+    progress = reporter()
+    progress.say(f"results in {folder}; report.html shows them")
+    require_champion(registered)
+    next_step(f"gsta analyse --model {registered.name}@champion {what}")
 
 
 def _ray(order: Order, address: str | None) -> builder.RayRunner:

@@ -119,15 +119,19 @@ def train(
     from gsta.training import train as run_training
     from sta_registry import Registry, Store, load_sta
 
-    if forecast:
-        if out is None or register_as:
-            raise click.UsageError("a forecaster is written to a folder: --out DIR")
-        train_forecaster(
-            asked, out=out, accept_unreleased=accept_unreleased, output_format=output_format
-        )
-        return
     if not register_as and out is None:
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
+    runner = builder.SerialRunner() if serial else builder.RayRunner(address=ray_address)
+    if forecast:
+        train_forecaster(
+            asked,
+            out=out,
+            register_as=register_as,
+            runner=runner,
+            accept_unreleased=accept_unreleased,
+            output_format=output_format,
+        )
+        return
     source = _source(asked)
     workspace = Workspace.default()
     store = Store.open(workspace.home) if register_as else None
@@ -140,7 +144,7 @@ def train(
     trained = run_training(
         source,
         _config(asked),
-        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        runner=runner,
         reporter=reporter(),
         store=store,
         register_as=register_as,
