@@ -138,7 +138,7 @@ def answers(
     """
     _check_threshold(threshold)
     probabilities = prediction.probabilities.astype(np.float64).round(DECIMALS)
-    best: Floats = probabilities.max(axis=1, initial=0.0)
+    best: Floats = prediction.confidence.astype(np.float64).round(DECIMALS)
     chosen = np.array(sta.manifest.classes, dtype=object)[prediction.indices]
     chosen[best < threshold] = UNCERTAIN
     chosen[prediction.unknown] = UNKNOWN

@@ -272,6 +272,7 @@ def _result(
         versions=versions(),
         timings=timings,
         calibration=shipped.calibration,
+        threshold=shipped.threshold,
         novelty=found.examined.novelty,
         findings=found.findings,
         unseen=None if found.findings.unseen is None else found.findings.unseen.evaluation,

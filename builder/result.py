@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from builder.calibration import UNCALIBRATED, Calibration
+from builder.decision import EVEN
 from builder.novelty import Novelty
 from builder.preprocess import Preprocessing
 
@@ -108,8 +109,8 @@ class BuildResult:
     ``onnx`` takes ``features`` float32 [n, preprocessing.width], as ``preprocessing.apply`` makes
     them of the raw features, and/or ``sequences`` float32 [n, sequence_length, channels], raw;
     its output ``probabilities`` is float32 [n, len(labels)], in the order of ``labels``;
-    ``calibration`` then makes them what the STA answers, and ``novelty`` says which answers are
-    ``unknown``.
+    ``calibration`` then makes them what the STA says, ``threshold`` which class it answers, and
+    ``novelty`` says which answers are ``unknown``.
     """
 
     task: Literal["multiclass", "binary"]
@@ -142,6 +143,7 @@ class BuildResult:
     unseen: Evaluation | None = None  # on the runs of topologies that training had nothing of
     unseen_runs: tuple[str, ...] = ()
     calibration: Calibration = UNCALIBRATED
+    threshold: float = EVEN  # binary: above it, class 1 is answered
     novelty: Novelty | None = None
     findings: Findings | None = None  # None: of a result made by hand
 

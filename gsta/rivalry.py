@@ -11,6 +11,7 @@ import numpy as np
 
 import builder
 from builder.data import read_dataset
+from builder.decision import decide
 from builder.metrics import evaluate
 from sta_registry import Registry, Sta, load_sta, write_sta
 from topologies.errors import NotFoundError
@@ -82,5 +83,5 @@ def f1_on_test(sta: Sta, dataset: Path, *, accept_unreleased: bool) -> float:
     names = tuple(sorted({*manifest.classes, *data.labels}))
     ours = np.array([names.index(label) for label in manifest.classes], dtype=np.int64)
     theirs = np.array([names.index(label) for label in data.labels], dtype=np.int64)
-    answer = ours[probabilities.argmax(axis=1)]
+    answer = ours[decide(probabilities, manifest.threshold)]
     return evaluate(theirs[data.test.classes], answer, names).f1_macro

@@ -83,11 +83,20 @@ def _quality(manifest: StaManifest) -> str:
         f"{between(intervals, 'f1_macro')}, accuracy {test.accuracy:.4f}"
         f"{between(intervals, 'accuracy')}, {test.flows:,} flows. "
         f"In validation ({quality.validation}): {quality.metric} "
-        f"{quality.validation_score:.4f}.\n\n"
+        f"{quality.validation_score:.4f}.{_operating_point(manifest)}\n\n"
         f"{table(header, rows)}\n\n"
         "In brackets are 95 % intervals, by resampling activities. The last columns are the "
         "precision to expect where only one flow in so many is of the class; where the test had "
         "no false alarm, three are assumed."
+    )
+
+
+def _operating_point(manifest: StaManifest) -> str:
+    if manifest.task != "binary":
+        return ""
+    return (
+        f" `{manifest.classes[1]}` is answered where its probability is above "
+        f"{manifest.threshold:g}, which out-of-fold answers on the training runs were best with."
     )
 
 

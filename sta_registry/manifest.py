@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.calibration import UNCALIBRATED, Calibration
+from builder.decision import EVEN
 from builder.evaluation.records import Carried, FamilyScore, Interval, OpenSet, Speed
 from builder.novelty import UNKNOWN, Novelty
 from builder.preprocess import Preprocessing
@@ -111,6 +112,9 @@ class StaManifest(_Part):
     preprocessing: Preprocessing
     quantiles: Quantiles
     calibration: Calibration = UNCALIBRATED
+    threshold: float = Field(
+        EVEN, ge=0, le=1, description="of two classes, the second is answered if likelier than this"
+    )
     novelty: Novelty | None = Field(None, description="when the answer is 'unknown'; null: never")
     quality: Quality
     model: ModelFile

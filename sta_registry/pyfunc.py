@@ -33,7 +33,7 @@ class ServedSta:
                 "class": np.where(
                     prediction.unknown, UNKNOWN, np.array(classes, object)[prediction.indices]
                 ),
-                "probability": prediction.probabilities.max(axis=1, initial=0.0),
+                "probability": prediction.confidence,
             }
         )
         for index, label in enumerate(classes):

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from builder.decision import decide
 from builder.result import BuildResult
 from sta_registry.card import render_card
 from sta_registry.columns import check_columns, feature_matrix, sequence_tensor
@@ -45,6 +46,11 @@ class Prediction(NamedTuple):
     indices: npt.NDArray[np.int64]  # [n], into the manifest's classes
     probabilities: Floats  # [n, classes], calibrated
     unknown: npt.NDArray[np.bool_]  # [n], unlike anything trained on
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability of the answered class: float32 [n]."""
+        return np.take_along_axis(self.probabilities, self.indices[:, None], axis=1)[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Sta:
             batch = table.slice(start, batch_rows)
             rows = slice(start, start + batch.num_rows)
             probabilities[rows], unknown[rows] = self._answer(batch)
-        return Prediction(probabilities.argmax(axis=1), probabilities, unknown)
+        answer = decide(probabilities, self.manifest.threshold)
+        return Prediction(answer, probabilities, unknown)
 
     def _answer(self, table: pa.Table) -> tuple[Floats, npt.NDArray[np.bool_]]:
         manifest, raw = self.manifest, None
@@ -168,6 +175,7 @@ def _manifest(result: BuildResult, name: str, spec_sha256: str | None) -> StaMan
         preprocessing=result.preprocessing,
         quantiles=result.quantiles,
         calibration=result.calibration,
+        threshold=result.threshold,
         novelty=result.novelty,
         quality=_quality(result),
         model=ModelFile(

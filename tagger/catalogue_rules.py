@@ -12,6 +12,7 @@ import yaml
 
 from launcher.activities import ActivityKind, catalogue
 from launcher.inside import fits_inside
+from tagger.effects import PAYLOAD
 from tagger.rulebook import RULES
 from tagger.when import Child
 
@@ -84,18 +85,34 @@ def _mining(kind: Kind) -> Named:
     return Named("other", "other", malicious=False, description="not mining; may be another attack")
 
 
-def _hidden_mining() -> Mapping[str, Any]:
+def _hidden_mining() -> Sequence[Mapping[str, Any]]:
+    """Miners in tunnels; a connection without a word speaks no Stratum, whoever opened it."""
     kinds = catalogue().values()
-    return {
-        "id": "mining-in-a-tunnel",
-        "priority": 1,
-        "when": {
-            "kind": sorted(kind.kind for kind in kinds if kind.tunnels),
-            "inside": sorted(kind.kind for kind in kinds if kind.attack_technique == MINING),
-        },
-        "label": "mining",
-        "reason": "{user} mined through {service}, a {kind} tunnel",
+    miners = {"kind": sorted(kind.kind for kind in kinds if kind.attack_technique == MINING)}
+    tunnels = {
+        "kind": sorted(kind.kind for kind in kinds if kind.tunnels),
+        "inside": miners["kind"],
     }
+    silent = {"protocol": "tcp", "features": {name: {"at_most": 0} for name in PAYLOAD}}
+    return (
+        {
+            "id": "mining-in-a-tunnel",
+            "priority": 1,
+            "when": tunnels,
+            "label": "mining",
+            "reason": "{user} mined through {service}, a {kind} tunnel",
+        },
+        *(
+            {
+                "id": name,
+                "priority": 2,
+                "when": when | silent,
+                "label": "other",
+                "reason": "{user} opened a connection to {service} and nobody said anything",
+            }
+            for name, when in (("silent", miners), ("silent-tunnel", tunnels))
+        ),
+    )
 
 
 def _caused(label: str) -> Mapping[str, Any]:
@@ -117,7 +134,7 @@ def label_sets() -> dict[str, LabelSet]:
         "cryptomining": LabelSet(
             "Cryptocurrency mining, in a tunnel too, against everything else.",
             _mining,
-            rules=(_hidden_mining(), _caused("other")),
+            rules=(*_hidden_mining(), _caused("other")),
         ),
         "malicious": LabelSet("Malicious or benign, as the catalogue has it.", _malicious),
         "techniques": LabelSet("The ATT&CK technique of an attack.", _technique),
@@ -129,6 +146,14 @@ def label_sets() -> dict[str, LabelSet]:
             network="background",
         ),
     }
+
+
+class _Spelt(yaml.SafeDumper):
+    """Writes what two rules share twice: a reader should not have to look it up."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        """Never refer to what was written before."""
+        return True
 
 
 def rule_file(name: str) -> str:
@@ -153,7 +178,7 @@ def rule_file(name: str) -> str:
     }
     if chosen.network is not None:
         document["network"] = chosen.network
-    text = yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
+    text = yaml.dump(document, Dumper=_Spelt, sort_keys=False, width=100, allow_unicode=True)
     return HEAD.format(about=chosen.about) + text
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from builder.calibration import UNCALIBRATED
 from builder.config import BuildConfig
 from builder.data import Data, Part
+from builder.decision import EVEN
 from builder.evaluation.calibrate import fit_calibration
 from builder.evaluation.crossing import Crossed, cross
 from builder.evaluation.curves import reliability
@@ -13,12 +17,16 @@ from builder.evaluation.finalists import Finalist, Finalists, pareto
 from builder.evaluation.intervals import intervals, resampled
 from builder.evaluation.judging import errors_by_activity, judge_flows
 from builder.evaluation.openset import fit_novelty
+from builder.evaluation.operating import best_threshold
 from builder.evaluation.records import FamilyScore, Findings, Judgement, OpenSet
 from builder.evaluation.shipped import Shipped
 from builder.evaluation.speed import within
+from builder.families import families
+from builder.families.base import Ints
 from builder.metrics import evaluate
 from builder.novelty import UNKNOWN, Novelty
-from builder.objective import Candidate, Objective
+from builder.objective import Candidate, Objective, again
+from builder.preprocess import Floats
 from topologies.errors import InputError, Problem
 
 
@@ -56,7 +64,8 @@ def examine(
     truth, groups = data.train.classes[crossed.rows], data.train.groups[crossed.rows]
     raw = crossed.probabilities
     calibration, losses = fit_calibration(truth, raw, groups, seed=config.seed)
-    shipped = finalists.winner.shipped.calibrated(calibration)
+    threshold = _threshold(truth, calibration.apply(raw), config)
+    shipped = finalists.winner.shipped.tuned(calibration, threshold)
     novelty = None
     if config.unknown is not None:
         novelty = fit_novelty(
@@ -67,19 +76,27 @@ def examine(
             calibration=calibration,
             coverage=config.unknown.coverage,
         )
-    said = shipped(data.test.inputs)
-    test = judge_flows(data.test.classes, said, data.test.groups, data.labels, seed=config.seed)
+    test = _judge(shipped, data.test, data, config)
     findings = Findings(
         validation=judge_flows(
-            truth, calibration.apply(raw), groups, data.labels, seed=config.seed
+            truth,
+            calibration.apply(raw),
+            groups,
+            data.labels,
+            seed=config.seed,
+            threshold=threshold,
         ),
         test=test,
-        unseen=_unseen(shipped, data, config),
-        families=_families(finalists, data, config, test),
+        unseen=None if data.unseen is None else _judge(shipped, data.unseen, data, config),
+        families=_families(finalists, data, objective, config, test),
         calibration_losses=losses,
         raw_ece=reliability(truth, raw)[1],
         errors=errors_by_activity(
-            data.test.classes, said.argmax(axis=1), data.test.groups, data.labels, data.activities
+            data.test.classes,
+            shipped.answer(data.test.inputs),
+            data.test.groups,
+            data.labels,
+            data.activities,
         ),
         open_set=None if novelty is None else _open_set(novelty, shipped, data.test),
         histories=tuple(one.history for one in finalists.every if one.history is not None),
@@ -88,20 +105,36 @@ def examine(
     return Examined(shipped, novelty, findings, crossed)
 
 
-def _unseen(shipped: Shipped, data: Data, config: BuildConfig) -> Judgement | None:
-    if data.unseen is None:
-        return None
+def _threshold(truth: Ints, said: Floats, config: BuildConfig) -> float:
+    """The operating point of a detector; a model of several classes has none."""
+    return best_threshold(truth, said, metric=config.metric) if config.task == "binary" else EVEN
+
+
+def _judge(shipped: Shipped, part: Part, data: Data, config: BuildConfig) -> Judgement:
     return judge_flows(
-        data.unseen.classes,
-        shipped(data.unseen.inputs),
-        data.unseen.groups,
+        part.classes,
+        shipped(part.inputs),
+        part.groups,
         data.labels,
         seed=config.seed,
+        threshold=shipped.threshold,
     )
 
 
+def _at_its_best(finalist: Finalist, objective: Objective, config: BuildConfig) -> Shipped:
+    """A rival at the operating point that its own out-of-fold answers give."""
+    if config.task != "binary":
+        return finalist.shipped
+    every = {**families(), **objective.trainer.families}
+    objective = replace(objective, trainer=replace(objective.trainer, families=every))
+    crossed = cross(objective, again(finalist.trial))
+    truth = objective.target.values[crossed.rows].astype(np.int64)
+    threshold = _threshold(truth, crossed.probabilities, config)
+    return finalist.shipped.tuned(UNCALIBRATED, threshold)
+
+
 def _families(
-    finalists: Finalists, data: Data, config: BuildConfig, test: Judgement
+    finalists: Finalists, data: Data, objective: Objective, config: BuildConfig, test: Judgement
 ) -> tuple[FamilyScore, ...]:
     front = pareto(finalists.every)
 
@@ -109,7 +142,7 @@ def _families(
         winner = finalist is finalists.winner
         f1, interval = test.evaluation.f1_macro, test.intervals["f1_macro"]
         if not winner:
-            answer = finalist.shipped(data.test.inputs).argmax(axis=1)
+            answer = _at_its_best(finalist, objective, config).answer(data.test.inputs)
             f1 = evaluate(data.test.classes, answer, data.labels).f1_macro
             tables = resampled(
                 data.test.classes, answer, data.test.groups, len(data.labels), seed=config.seed

@@ -60,6 +60,7 @@ def explain(
     contributions: Floats,
     values: Floats,
     probabilities: Floats,
+    answer: Ints,
     truth: Ints,
     *,
     names: tuple[str, ...],
@@ -67,7 +68,6 @@ def explain(
     flow_ids: npt.NDArray[np.object_],
 ) -> tuple[Explained, ...]:
     """Some flows and the features that spoke loudest for their answer; the wrong ones first."""
-    answer = probabilities.argmax(axis=1)
     wrong_first = np.argsort(answer == truth, kind="stable")[: SHOWN_ROWS // 2]
     surest_last = np.argsort(probabilities.max(axis=1), kind="stable")[-SHOWN_ROWS // 2 :]
     rows = list(dict.fromkeys([*wrong_first.tolist(), *surest_last.tolist()]))
@@ -79,7 +79,7 @@ def explain(
             flow_id=str(flow_ids[row]),
             truth=labels[truth[row]],
             answer=labels[answer[row]],
-            probability=round(float(probabilities[row].max()), 4),
+            probability=round(float(probabilities[row, answer[row]]), 4),
             contributions=tuple(
                 (names[k], _finite(values[row, k]), round(float(own[k]), 4)) for k in loudest
             ),

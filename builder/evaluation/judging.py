@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from builder.decision import EVEN, decide
 from builder.evaluation.calibrate import log_loss
 from builder.evaluation.curves import precision_recall, reliability
 from builder.evaluation.intervals import intervals, resampled
@@ -14,13 +15,20 @@ from builder.preprocess import Floats
 
 
 def judge_flows(
-    truth: Ints, probabilities: Floats, groups: Ints, labels: tuple[str, ...], *, seed: int
+    truth: Ints,
+    probabilities: Floats,
+    groups: Ints,
+    labels: tuple[str, ...],
+    *,
+    seed: int,
+    threshold: float = EVEN,
 ) -> Judgement:
     """Judge ``probabilities`` [n, classes] against the true class numbers [n].
 
-    ``groups`` [n] names the activity of each flow: what the intervals resample.
+    ``groups`` [n] names the activity of each flow: what the intervals resample. ``threshold`` is
+    that of :func:`builder.decision.decide`.
     """
-    answer = probabilities.argmax(axis=1).astype(np.int64)
+    answer = decide(probabilities, threshold)
     bins, error = reliability(truth, probabilities)
     return Judgement(
         evaluation=evaluate(truth, answer, labels),

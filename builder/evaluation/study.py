@@ -109,6 +109,7 @@ class _Study:
                 contributions,
                 raw.features,
                 shipped(raw),
+                shipped.answer(raw),
                 test.classes[rows],
                 names=self._names,
                 labels=self.data.labels,

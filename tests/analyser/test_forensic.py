@@ -13,7 +13,7 @@ import pytest
 from scapy.layers.l2 import ARP, Ether
 from scapy.utils import wrpcap
 
-from analyser import UNCERTAIN, analyse, classify, summarise
+from analyser import UNCERTAIN, Verdicts, analyse, classify, summarise
 from analyser.forensic import verdict_schema
 from builder.novelty import Novelty, Scale
 from flowmeter import meter
@@ -109,6 +109,21 @@ def test_a_binary_sta_counts_alerts(registry: Registry, captures: dict[str, Path
     assert sta.manifest.classes == ("other", "typing")
     assert verdicts.alerts == 15
     assert set(verdicts.table["class"].to_pylist()) == {"other", "typing"}
+
+
+def test_a_binary_sta_answers_by_its_operating_point(
+    registry: Registry, captures: dict[str, Path]
+) -> None:
+    sta = load_sta(registry.resolve("typing"))
+
+    def at(threshold: float) -> Verdicts:
+        manifest = sta.manifest.model_copy(update={"threshold": threshold})
+        return analyse(captures["unseen"], replace(sta, manifest=manifest), all_probabilities=True)
+
+    assert at(1.0).alerts == 0
+    for row in at(0.01).table.to_pylist():
+        assert row["class"] == ("typing" if row["probability_typing"] > 0.01 else "other")
+        assert row["probability"] == row[f"probability_{row['class']}"]
 
 
 def test_captures_together_are_one_point_in_the_network(

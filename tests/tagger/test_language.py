@@ -221,6 +221,24 @@ def test_mining_in_a_tunnel_is_mining_and_what_a_miner_asks_is_not(new_run):
     assert classes["label"].to_pylist() == ["tunnel", "cryptomining", "background"]
 
 
+def test_a_miner_that_says_nothing_does_not_mine(new_run):
+    run = new_run()
+    carried = {"kind": "mining", "variant": "steady", "params": {}, "services": ("pool",)}
+    run.activity("mining", start_s=0, stop_s=9, port=3333)
+    run.activity("proxy", start_s=20, stop_s=29, port=1080, inside=carried)
+    flows = [
+        run.flow(1, 2, sport=1000, dport=3333),
+        run.flow(1, 2, sport=1001, dport=3333, payload=0),
+        run.flow(21, 22, sport=1000, dport=1080),
+        run.flow(21, 22, sport=1001, dport=1080, payload=0),
+    ]
+    run.write()
+    table = tag_run(run.folder, run.table, rules="cryptomining").labels.to_pylist()
+    rows = {row["flow_id"]: row for row in table}
+    assert [rows[flow]["label"] for flow in flows] == ["mining", "other", "mining", "other"]
+    assert [rows[flow]["by_features"] for flow in flows] == [False, True, False, True]
+
+
 # -- time -------------------------------------------------------------------------------------
 
 
