@@ -30,5 +30,7 @@ def decide(probabilities: Floats, threshold: float = EVEN) -> npt.NDArray[np.int
     ([0, 0], [1, 0])
     """
     if threshold == EVEN or probabilities.shape[1] != 2:
-        return probabilities.argmax(axis=1).astype(np.int64)
-    return (probabilities[:, 1] > threshold).astype(np.int64)
+        answers: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
+    else:
+        answers = (probabilities[:, 1] > threshold).astype(np.int64)
+    return answers
