@@ -3,7 +3,7 @@
     python -m benchmarks.search workers            # trials a minute with 1 and 2 workers
     python -m benchmarks.search overhead           # seconds per trial that does nothing
     python -m benchmarks.search sklearn            # RandomizedSearchCV on the same space
-    python -m benchmarks.search halving [DATASET/flows DATASET/labels.parquet] [--families lstm,cnn_lstm]
+    python -m benchmarks.search halving [DATASET/flows DATASET/labels.parquet]
 
 Run it on a quiet machine: seconds are on the clock; CPU seconds, of all processes, bear company.
 On two cores ``workers`` and ``sklearn`` take two or three minutes each, ``halving`` about ten;
