@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -12,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from audit.columns import Column, look_at
 from audit.hashing import Hashed, hash_rows
 from audit.sample import Sample, draw
-from audit.scores import split_f1
+from audit.scores import judged_f1, learnt
 from flowmeter.selftest import differences
 from tagger import AMBIGUOUS, UNLABELLED, CaptureFacts, DatasetSummary, RunFacts
 
 if TYPE_CHECKING:
     from audit.card.facts import Facts
+    from audit.learn import Model
     from audit.suspects import Suspect
 
 Floats = npt.NDArray[np.float64]
@@ -66,6 +69,9 @@ class AuditData:
     benign: frozenset[str] | None = None
     means: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    _codes: dict[Context, tuple[Ints, tuple[str, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def summary(self) -> DatasetSummary:
@@ -142,9 +148,24 @@ class AuditData:
 
     def codes(self, what: Context) -> tuple[Ints, tuple[str, ...]]:
         """A context as numbers and their names; -1 where it is not known for a row."""
-        encoded = self.context[what].combine_chunks().dictionary_encode()
-        numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.asarray(numbers, dtype=np.int64), tuple(map(str, encoded.dictionary.to_pylist()))
+        if what not in self._codes:
+            self._codes[what] = encoded(self.context[what].combine_chunks())
+        return self._codes[what]
+
+    @cached_property
+    def label_codes(self) -> tuple[Ints, tuple[str, ...]]:
+        """The label of each row as a number, and the labels, sorted."""
+        codes, names = encoded(pa.array(self.label, pa.string()))
+        order = sorted(range(len(names)), key=lambda code: names[code])
+        place = np.empty(len(names), dtype=np.int64)
+        place[order] = np.arange(len(names))
+        return place[codes], tuple(names[code] for code in order)
+
+    def labels_of(self, rows: Ints) -> tuple[tuple[str, ...], Ints]:
+        """The labels that some rows have, sorted, and of each row the place of its own."""
+        codes, names = self.label_codes
+        there = np.bincount(codes[rows], minlength=len(names)) > 0
+        return tuple(compress(names, there)), (np.cumsum(there) - 1)[codes[rows]]
 
     def malicious(self, label: Objects) -> Bools | None:
         """Which labels are of malicious traffic; None where that is not known."""
@@ -177,9 +198,19 @@ class AuditData:
         return hash_rows(self)
 
     @cached_property
+    def looks(self) -> Mapping[str, Column]:
+        """What the values of each column that may reach a model are like, by its name."""
+        return {one.name: look_at(self, one) for one in (*self.features, *self.sequences)}
+
+    @cached_property
+    def full_model(self) -> Model:
+        """The full model, trained on the sample's rows to learn from."""
+        return learnt(self.sample)
+
+    @cached_property
     def full_f1(self) -> float:
         """Macro-F1 of the full model on the sample's rows to judge on."""
-        return split_f1(self.sample)
+        return judged_f1(self.sample, self.full_model)
 
 
 def role(field: pa.Field) -> bytes:
@@ -195,6 +226,13 @@ def group(field: pa.Field) -> str:
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def encoded(texts: pa.Array) -> tuple[Ints, tuple[str, ...]]:
+    """Texts as numbers and what they stand for; -1 where there is none."""
+    found = texts.dictionary_encode()
+    numbers = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.asarray(numbers, dtype=np.int64), tuple(map(str, found.dictionary.to_pylist()))
 
 
 def _numbered(column: pa.Array) -> Floats:

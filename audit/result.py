@@ -77,6 +77,9 @@ class CheckResult(BaseModel):
         (), description="of a failure: what to change in topology and spec"
     )
     no_change: str = Field("", description="of a failure: why no change is proposed")
+    allowed: dict[str, str] = Field(
+        {}, description="features that it does not judge, by name, with the reasons why"
+    )
     accepted: str | None = Field(None, description="why a failure is lived with, in words")
 
     @property
@@ -110,6 +113,7 @@ class Check:
             evidence=finding.evidence,
             remedy=self.remedy,
             culprits=dict(finding.culprits) if finding.verdict == "fail" else {},
+            allowed=threshold.allow,
         )
 
 

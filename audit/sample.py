@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -48,7 +49,7 @@ class Sample:
 def draw(data: AuditData) -> Sample:
     """Draw the sample; seeded, and every class and split has its share."""
     known = np.flatnonzero(data.train | data.test)
-    names, codes = np.unique(data.label[known].astype(str), return_inverse=True)
+    names, codes = data.labels_of(known)
     rng = np.random.default_rng(SEED)
     stratum = codes * 2 + data.test[known]
     picked = np.sort(_stratified(stratum, SAMPLE_ROWS, rng))
@@ -57,7 +58,7 @@ def draw(data: AuditData) -> Sample:
     enough = np.bincount(codes[~test], minlength=len(names)) >= LEAST_ROWS
     kept = enough[codes]
     rows, codes, test = rows[kept], codes[kept], test[kept]
-    labels = tuple(names[enough].tolist())
+    labels = tuple(compress(names, enough))
     return Sample(
         rows=rows.astype(np.int64),
         values=matrix(data, rows),
@@ -66,7 +67,7 @@ def draw(data: AuditData) -> Sample:
         train=np.flatnonzero(~test),
         test=np.flatnonzero(test),
         split="the table's own split" if data.test.any() else "a random split: it has none",
-        left_out=tuple(names[~enough].tolist()),
+        left_out=tuple(compress(names, ~enough)),
     )
 
 

@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audit.learn import Ints, forest, macro_f1
+from audit.learn import Ints, Model, forest, macro_f1
 
 if TYPE_CHECKING:
     from audit.sample import Sample
 
 
-def split_f1(sample: Sample, columns: Sequence[int] | None = None) -> float:
-    """Macro-F1 on the rows to judge on, of the full model or of one that sees some columns."""
+def learnt(sample: Sample) -> Model:
+    """The full model, of the rows to learn from."""
+    rows = sample.train
+    return forest(sample.values[rows], sample.classes[rows], width=len(sample.labels))
+
+
+def judged_f1(sample: Sample, model: Model) -> float:
+    """Macro-F1 of a full model on the rows to judge on."""
+    return macro_f1(sample.classes[sample.test], model.answers(sample.values[sample.test]))
+
+
+def split_f1(sample: Sample, columns: Sequence[int]) -> float:
+    """Macro-F1 on the rows to judge on, of a model that sees some columns."""
     return f1_between(sample, sample.train, sample.test, columns)
 
 

@@ -73,13 +73,11 @@ class Training:
     def of(cls, data: AuditData) -> Training:
         """Those of the training split, of bounded number."""
         rows = np.flatnonzero(data.train)
-        label = data.label[rows].astype(str)
-        names, sizes = np.unique(label, return_counts=True)
-        enough = np.isin(label, names[sizes >= LEAST_ROWS])
-        rows = rows[enough]
-        classes, codes = np.unique(label[enough], return_inverse=True)
+        _, codes = data.labels_of(rows)
+        rows = rows[(np.bincount(codes) >= LEAST_ROWS)[codes]]
+        classes, codes = data.labels_of(rows)
         some = thinned(codes, ROWS)
-        return cls(rows[some], tuple(classes.tolist()), codes[some])
+        return cls(rows[some], classes, codes[some])
 
     def splits(
         self, data: AuditData, column: str, known: npt.NDArray[np.bool_] | None = None

@@ -23,7 +23,7 @@ from launcher.rundir import read_manifest
 from tagger import Agreement
 from tagger.tag import TagReport, tag_run
 
-TOPOLOGIES = ("branch", "office", "isp-access", "campus")
+TOPOLOGIES = ("branch", "office", "isp-access", "datacentre")
 SEEDS = (11, 12)
 SECONDS = "180"
 RULES = "traffic-classes"

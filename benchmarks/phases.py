@@ -50,7 +50,7 @@ def walk(path: Path) -> float:
     """Only reading record headers, by the meter's own compiled walker."""
     import numpy as np
 
-    from flowmeter.core.layout import PACKET
+    from flowmeter.core.packet import PACKET
     from flowmeter.input import pcap
     from flowmeter.input.blocks import Blocks
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from builder.config import BuildConfig
+from builder.config import Model
 from builder.objective import Candidate
 from builder.result import Trial
 from builder.versions import versions
@@ -25,7 +25,7 @@ _EXTENT: Final = {"families", "heuristic", "trials", "time_budget_s", "trial_tim
 }
 
 
-def search_key(dataset_sha256: str, config: BuildConfig) -> str:
+def search_key(dataset_sha256: str, config: Model) -> str:
     """A digest of all that the score of given hyperparameters depends on, the code included."""
     parts = [
         dataset_sha256,

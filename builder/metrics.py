@@ -1,4 +1,4 @@
-"""Scores of a classifier, all worked out from its confusion matrix."""
+"""Scores of a classifier, worked out from its confusion matrix, or from its probabilities."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from builder.result import ClassScore, Evaluation
 
+Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Metric = Literal["f1_macro", "f1_weighted", "balanced_accuracy", "accuracy"]
+Metric = Literal["f1_macro", "f1_weighted", "balanced_accuracy", "accuracy", "auroc"]
 # What a model costs, named as in `builder.evaluation.records.Speed`; low is better.
 LIMITS: Final = ("latency_us_per_flow", "bulk_us_per_flow", "size_mb")
 
@@ -53,12 +54,36 @@ def _accuracy(table: Ints) -> float:
 
 
 # Each takes a confusion matrix of at least one flow and answers in [0, 1], high is better.
-METRICS: Final[Mapping[Metric, Callable[[Ints], float]]] = {
+METRICS: Final[Mapping[str, Callable[[Ints], float]]] = {
     "f1_macro": _f1_macro,
     "f1_weighted": _f1_weighted,
     "balanced_accuracy": _balanced_accuracy,
     "accuracy": _accuracy,
 }
+
+
+def score(metric: Metric, truth: Ints, answer: Floats) -> float:
+    """A metric of probabilities [n, width], high is better.
+
+    ``auroc`` is of the order that they put flows in, not of where the answer turns: of each class
+    against all others, the mean over those that have flows on both sides. All others are of the
+    likeliest class.
+    """
+    if metric != "auroc":
+        return METRICS[metric](confusion(truth, answer.argmax(axis=1), answer.shape[1]))
+    areas = [_area(truth == label, answer[:, label]) for label in np.unique(truth)]
+    return float(np.mean(areas))
+
+
+def _area(member: npt.NDArray[np.bool_], chance: Floats) -> float:
+    """The chance that a member comes before another, ties counting half; one half without both."""
+    from scipy.stats import rankdata
+
+    inside, outside = int(member.sum()), int((~member).sum())
+    if not inside or not outside:
+        return 0.5
+    ranks = rankdata(chance)[member].sum()
+    return float((ranks - inside * (inside + 1) / 2) / (inside * outside))
 
 
 def evaluate(truth: Ints, answer: Ints, labels: tuple[str, ...]) -> Evaluation:
@@ -99,3 +124,16 @@ def rare_precision(evaluation: Evaluation, index: int, *, one_in: int) -> float 
     false_alarm_rate = min(1.0, max(sum(column) - true_positives, 3) / others)
     caught, alarms = recall / one_in, false_alarm_rate * (1 - 1 / one_in)
     return caught / (caught + alarms)
+
+
+def absent(evaluation: Evaluation) -> str:
+    """Says which classes count in macro-F1 though no flow is of them; empty where none does."""
+    answered = {
+        score.label: sum(row[index] for row in evaluation.confusion)
+        for index, score in enumerate(evaluation.classes)
+        if not score.support
+    }
+    named = ", ".join(f"{label} ({count})" for label, count in answered.items() if count)
+    return f" Answered, though no flow is of them, which counts as an F1 of 0: {named}." * bool(
+        named
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from builder.families.base import Family, Gradual, Inputs, Model, Target
 from builder.folds import Fold
-from builder.metrics import METRICS, Metric, confusion
+from builder.metrics import Metric, score
 from builder.preprocess import Missing, Preprocessing, fit_preprocessing
 from builder.result import Param, Trial
 from topologies.errors import MachineError
@@ -156,13 +156,16 @@ class Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Mean validation score of a candidate. Holds training rows only; travels to the workers."""
+    """Mean validation score of a candidate. Holds training rows only; travels to the workers.
+
+    ``metric`` is of classes; a forecast's score is its negative mean absolute error.
+    """
 
     trainer: Trainer
     inputs: Inputs
     target: Target
     folds: tuple[Fold, ...]
-    metric: Metric
+    metric: Metric = "f1_macro"
     clock: Callable[[], float] = time.perf_counter
 
     def __call__(self, candidate: Candidate, kept: Checkpoints | None = None) -> Trial:
@@ -211,5 +214,7 @@ class Objective:
         if not np.isfinite(answer).all():
             raise FloatingPointError("the model's answer is not finite")
         kept.keep(candidate, number, fitted)
+        if self.target.task == "forecast":
+            return -float(np.abs(self.target.values[fold.valid] - answer).mean())
         truth = self.target.values[fold.valid].astype(np.int64)
-        return METRICS[self.metric](confusion(truth, answer.argmax(axis=1), self.target.width))
+        return score(self.metric, truth, answer)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,7 @@ def build(
     runner: Runner,
     progress: Listener = _silent,
     accept_unreleased: bool = False,
-    journal: Path | None = None,
+    journal: Callable[[str], Path] | None = None,
     begin: Transferred | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
@@ -83,7 +84,8 @@ def build(
     accept_unreleased
         Learn from a dataset that the audit did not release.
     journal
-        Where finished trials are recorded; those that are there already are not run again.
+        Says where finished trials are recorded, by a digest of all that their scores depend on;
+        those that are there already are not run again.
     begin
         A trained network to begin with; ``config`` is that of `builder.transfer.Origin.config`.
     clock
@@ -105,7 +107,8 @@ def build(
         trainer = _trainer(config, data, begin)
         require_free_name(data.labels, config, file=data.path)
         validation = _validation(data, config)
-    known = None if journal is None else TrialJournal(journal, search_key(data.sha256, config))
+    key = search_key(_learnt_from(dataset, data, begin), config)
+    known = None if journal is None else TrialJournal(journal(key), key)
     target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
     objective = Objective(trainer, data.train.inputs, target, validation.folds, config.metric)
     with stages.stage("search"):
@@ -144,6 +147,17 @@ def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased:
     if isinstance(dataset, Path):
         return read_dataset(dataset, config, accept_unreleased=accept_unreleased)
     return dataset.read(config)
+
+
+def _learnt_from(dataset: Path | FlowTables, data: Data, begin: Transferred | None) -> str:
+    """The files, what was read from those of somebody else, and the network to begin with."""
+    parts = [data.sha256]
+    if not isinstance(dataset, Path):
+        read = sha256("\n".join(data.labels).encode())
+        for array in (data.train.classes, data.train.groups, data.train.inputs.features):
+            read.update(b"" if array is None else array.tobytes())
+        parts.append(read.hexdigest())
+    return " ".join(parts if begin is None else [*parts, begin.digest])
 
 
 def _trainer(config: BuildConfig, data: Data, begin: Transferred | None) -> Trainer:

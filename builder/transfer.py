@@ -6,6 +6,7 @@ hyperparameters; nothing else is stored for it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -85,6 +86,11 @@ class Transferred:
         self.origin, self._freeze = origin, freeze
         self.name = origin.family
         self.uses: frozenset[Use] = family.uses
+
+    @property
+    def digest(self) -> str:
+        """Of the weights, and of what is done with them."""
+        return hashlib.sha256(self._freeze.encode() + self.origin.onnx).hexdigest()
 
     @property
     def space(self) -> Space:

@@ -26,6 +26,7 @@ Whole = npt.NDArray[np.int64]
 OPERATOR: Final = "TreeEnsembleClassifier"
 # A leaf is a node that is its own child: the walk stays there until the others arrive.
 NODE: Final = np.dtype([("feature", np.int32), ("bound", np.float32), ("child", np.int32)])
+FEATURES: Final = "features"
 SCORES: Final = "tree_scores"
 
 
@@ -88,7 +89,9 @@ class BulkTrees:
         """Probabilities float32 [n, classes] of rows [n, f]."""
         answer = self._ensemble.probabilities(features)
         if self._tail is not None:
-            (answer,) = self._tail.run(None, {SCORES: answer})
+            given = {SCORES: answer, FEATURES: features}
+            feed = {one.name: given[one.name] for one in self._tail.get_inputs()}
+            (answer,) = self._tail.run(None, feed)
         return answer
 
 
@@ -100,7 +103,7 @@ def bulk_trees(graph: bytes, open_session: Callable[[bytes], InferenceSession]) 
 
     model = onnx.load_from_string(graph)
     trees = [node for node in model.graph.node if node.op_type == OPERATOR]
-    if len(trees) != 1 or list(trees[0].input) != ["features"] or len(model.graph.input) != 1:
+    if len(trees) != 1 or list(trees[0].input) != [FEATURES] or len(model.graph.input) != 1:
         return None
     ensemble = read_ensemble(trees[0])
     if ensemble is None:
@@ -215,7 +218,9 @@ def _tail(model: ModelProto, trees: NodeProto, width: int) -> bytes:
     rest.CopyFrom(model)
     graph = rest.graph
     kept = [node for node in graph.node if node.op_type != OPERATOR and scores not in node.output]
-    del graph.node[:], graph.input[:]
+    del graph.node[:]
+    if not any(FEATURES in node.input for node in kept):
+        del graph.input[:]
     for node in kept:
         node.input[:] = [SCORES if name == scores else name for name in node.input]
     graph.node.extend(kept)

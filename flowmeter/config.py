@@ -55,9 +55,8 @@ class MeterConfig:
     recent_s
         The window of the features that look at other flows; 0, the default: none of them.
     threads
-        How many cores to use. 2: one thread meters, the other makes tables, and whoever has time
-        reads on. Above: captures are read ahead, and all threads but one share the flows among
-        them. The rows are the same.
+        How many cores to use: so many threads share the flows among them, and who has time reads
+        ahead or makes tables. The rows are the same.
 
     Raises
     ------

@@ -6,8 +6,7 @@ memory it holds grows with the flows open at once, not with those that have ende
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmeter.config import MeterConfig
-from flowmeter.core.emptying import Fields
 from flowmeter.core.hashing import rebuild
 from flowmeter.core.layout import CLOSED, FLOW, FORCED, RESET, Integers, Records, Rows, Slots
 from flowmeter.core.recent import grown_recent, new_recent, note_openings
 from flowmeter.core.rejects import REJECTS
-from flowmeter.core.store import LIMITS, SPARE_SEGMENTS, Memory
+from flowmeter.core.store import LIMITS, SPARE_SEGMENTS, Memory, take_rows
 from flowmeter.core.track import advance, track
 
 FIRST_SLOTS: Final = 4096
@@ -43,18 +41,20 @@ class Engine:
         Packets fed so far.
     rejects
         Packets in no flow, by reject code.
-    ended_slots
-        Of the last call: the slot that each flow had, as arrays beside the returned rows.
     """
 
     def __init__(self, config: MeterConfig, *, slots: int = FIRST_SLOTS) -> None:
         if config.recent_s > 0 or config.semantics == "tstat":
             config = replace(config, threads=1)  # what began before is one order for all flows
-        count = max(config.threads - 1, 1)  # one thread makes tables of what the others give
-        self._shards = [_Shard(config, number, slots, of=count) for number in range(count)]
-        self._threads = ThreadPoolExecutor(count) if count > 1 else None
+        self._shards = [
+            _Shard(config, number, slots, of=config.threads) for number in range(config.threads)
+        ]
         self.packets = 0
-        self.ended_slots: list[Slots] = []
+
+    @property
+    def shards(self) -> int:
+        """How many threads can feed it at once."""
+        return len(self._shards)
 
     @property
     def rejects(self) -> Integers:
@@ -69,11 +69,17 @@ class Engine:
 
     def feed(self, packets: Records) -> Iterator[Rows]:
         """Take dissected packets (PACKET records, in order of arrival)."""
+        for number in range(self.shards):
+            self.feed_shard(number, packets)
+        return self.fed(packets)
+
+    def feed_shard(self, number: int, packets: Records) -> None:
+        """Take those of the packets that are the shard's; all shards may do so at once."""
+        self._shards[number].feed(packets)
+
+    def fed(self, packets: Records) -> Iterator[Rows]:
+        """What has ended after every shard took its packets; the next ones come after that."""
         self.packets += len(packets)
-        if self._threads is None:
-            self._shards[0].feed(packets)
-        else:
-            list(self._threads.map(lambda shard: shard.feed(packets), self._shards))
         return self._ended(in_parts_of=TAKE_FLOWS)
 
     def advance(self, clock_ns: int) -> Iterator[Rows]:
@@ -86,13 +92,10 @@ class Engine:
         """End every open flow."""
         for shard in self._shards:
             shard.end_all()
-        if self._threads:
-            self._threads.shutdown()
         return self._ended()
 
     def _ended(self, in_parts_of: int = 1) -> Iterator[Rows]:
         """Take out what ended, a part at a time; what makes no whole part stays for later."""
-        self.ended_slots = []
         if sum(shard.finished for shard in self._shards) < in_parts_of:
             return iter(())
         ended = [shard.ended() for shard in self._shards]
@@ -133,9 +136,13 @@ class Engine:
         """Take flows out in this order; ``number`` says of which shard each is."""
         for begin in range(0, len(slots), TAKE_FLOWS):
             part, whose = slots[begin : begin + TAKE_FLOWS], number[begin : begin + TAKE_FLOWS]
-            taken = [shard.take(part[whose == at]) for at, shard in enumerate(self._shards)]
-            self.ended_slots.append(part)
-            yield taken[0] if len(taken) == 1 else _woven(taken, whose)
+            of_shards = [np.flatnonzero(whose == at) for at in range(len(self._shards))]
+            taken = [part[places] for places in of_shards]
+            memories = [shard.memory for shard in self._shards]
+            rows = take_rows(memories, taken, [places.astype(np.int32) for places in of_shards])
+            for shard, free in zip(self._shards, taken, strict=True):
+                shard.free(free)
+            yield rows
 
 
 class _Shard:
@@ -143,22 +150,22 @@ class _Shard:
 
     def __init__(self, config: MeterConfig, number: int, slots: int, *, of: int) -> None:
         self._number, self._of = number, of
-        self._memory = Memory(slots, config.sequence, _limits(config), config.recent_s > 0)
-        rebuild(self._memory.store)  # nothing to do yet, but compiled before packets come
+        self.memory = Memory(slots, config.sequence, _limits(config), config.recent_s > 0)
+        rebuild(self.memory.store)  # nothing to do yet, but compiled before packets come
         self._recent = new_recent(round(config.recent_s * 1e9)) if config.recent_s > 0 else None
         self._at_once = config.semantics == "tstat"  # no flow lingers
         self.rejects = np.zeros(len(REJECTS), np.int64)
 
     @property
     def finished(self) -> int:
-        return int(self._memory.store.cursor["finished"][0])
+        return int(self.memory.store.cursor["finished"][0])
 
     @property
     def slots(self) -> int:
-        return self._memory.slots
+        return self.memory.slots
 
     def feed(self, packets: Records) -> None:
-        memory = self._memory
+        memory = self.memory
         while memory.store.cursor["free"][0] < len(packets):  # each may begin a flow
             memory.grow_flows()
             rebuild(memory.store)
@@ -175,18 +182,18 @@ class _Shard:
         """Say of the flows that began with these packets what began before them."""
         noted = 0
         while self._recent:
-            store, out = self._memory.store, self._memory.recent_rows
+            store, out = self.memory.store, self.memory.recent_rows
             noted = note_openings(self._recent, packets, noted, store.flows, out)
             if noted == len(packets):
                 return
             self._recent = grown_recent(self._recent)
 
     def advance(self, clock_ns: int) -> None:
-        advance(self._memory.store, clock_ns)
+        advance(self.memory.store, clock_ns)
 
     def end_all(self) -> None:
         """End the flows that are still open, with the capture's last tick."""
-        store = self._memory.store
+        store = self.memory.store
         slots = np.flatnonzero(store.flows["used"]).astype(np.int32)
         store.flows["end_reason"][slots] = FORCED
         if self._at_once:
@@ -199,7 +206,7 @@ class _Shard:
 
     def ended(self) -> Slots:
         """Slots of the flows that ended, except those of the second that still goes on."""
-        store = self._memory.store
+        store = self.memory.store
         slots = store.finished[: self.finished].copy()
         late = store.flows["tick"][slots] > store.cursor["tick"]
         store.cursor["finished"] = 0
@@ -209,22 +216,21 @@ class _Shard:
 
     def keep(self, slots: Slots) -> None:
         """Let flows that ended wait for others."""
-        store, waiting = self._memory.store, self.finished
+        store, waiting = self.memory.store, self.finished
         store.finished[waiting : waiting + len(slots)] = slots
         store.cursor["finished"] = waiting + len(slots)
 
     def key(self, name: str, slots: Slots) -> npt.NDArray[np.generic]:
         """A field by which flows are ordered."""
-        values: npt.NDArray[np.generic] = self._memory.store.flows[name][slots]
+        values: npt.NDArray[np.generic] = self.memory.store.flows[name][slots]
         return values
 
-    def take(self, slots: Slots) -> Rows:
-        """Take flows out; their slots are free then."""
-        rows, store = self._memory.take(slots), self._memory.store
+    def free(self, slots: Slots) -> None:
+        """Slots of flows that were taken out may be used again."""
+        store = self.memory.store
         free = int(store.cursor["free"][0])
         store.free[free : free + len(slots)] = slots
         store.cursor["free"] = free + len(slots)
-        return rows
 
 
 def _limits(config: MeterConfig) -> Records:
@@ -239,17 +245,3 @@ def _limits(config: MeterConfig) -> Records:
         limits["linger_ns"] = 0
     limits["least_ns"] = min(int(limits[f"{name}_ns"][0]) for name in TIMEOUTS)
     return limits
-
-
-def _woven(parts: Sequence[Rows], number: npt.NDArray[np.intp]) -> Rows:
-    """Rows of several shards in their common order; ``number`` says whose turn it is."""
-    places = np.argsort(np.argsort(number, kind="stable"), kind="stable")
-    columns = zip(*parts, strict=True)
-    return Rows(*(_joined(column, places) for column in columns))
-
-
-def _joined(parts: Sequence[Any], places: npt.NDArray[np.intp]) -> Any:
-    if isinstance(parts[0], Fields):
-        return Fields.joined(parts).reordered(places)
-    column = np.concatenate(parts)
-    return column[places] if len(column) else column

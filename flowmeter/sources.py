@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from flowmeter.ahead import IN_USE
 from flowmeter.config import MeterConfig
+from flowmeter.crew import IN_USE
 
 if TYPE_CHECKING:
     from flowmeter.core.layout import Records

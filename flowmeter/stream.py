@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
 
-from flowmeter.ahead import ahead
 from flowmeter.config import MeterConfig
+from flowmeter.crew import Crew, alone
 from flowmeter.output.metadata import described
-from flowmeter.pair import Pair
 from flowmeter.plugins import FlowPlugin, PluginRunner, extended
 from flowmeter.sources import Packets, Source, opened
 from flowmeter.table import flow_schema, record_batch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from flowmeter.core.layout import Records, Rows, Slots
+    from flowmeter.core.layout import Records, Rows
     from flowmeter.engine import Engine
 
 LIVE_BATCH_S: Final = 1.0  # live rows wait for others no longer than this
@@ -103,8 +103,6 @@ class FlowStream:
         self.packets = 0
         self.rejects: dict[str, int] = {}
         self.tails: dict[str, str] = {}
-        self._in_flows = 0
-        self._pair = Pair()
         self._batches = self._run()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -162,62 +160,80 @@ class FlowStream:
         return frame
 
     def _run(self) -> Generator[pa.RecordBatch]:
-        rows = self._rows()
-        if self.config.threads > 1:
-            rows = self._pair.results(rows) if self.config.threads == 2 else ahead(rows)
-        for part, slots in rows:
-            batch = record_batch(part, self.config, run_id=self._run_id, network=self._network)
-            if self._plugins:
-                self._plugins.end(slots)
-                columns = [*batch.columns, *self._plugins.columns(batch.num_rows)]
-                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
-            else:
-                yield batch.replace_schema_metadata(self.schema.metadata)
-
-    def _rows(self) -> Iterator[tuple[Rows, Slots]]:
-        """Finished flows in the core's layout, with the slots they had."""
         # Only who meters pays for loading the compiled core.
         from flowmeter.engine import Engine
 
         engine = Engine(self.config)
         with opened(self._source, self.config) as packets:
-            sent = time.monotonic()
-            for item in self._items(packets):
-                if isinstance(item, int):
-                    yield from self._ended(engine, engine.advance(item))
-                else:
-                    ended = engine.feed(item)
-                    if self._plugins:
-                        self._plugins.feed(item)
-                    yield from self._ended(engine, ended)
-                self.packets = engine.packets
-                if packets.live and time.monotonic() - sent >= LIVE_BATCH_S:
-                    sent = time.monotonic()
-                    yield from self._ended(engine, engine.advance(0))
-            yield from self._ended(engine, engine.finish())
+            metering = _Metering(engine, self._plugins, live=packets.live)
+            with closing(self._batches_of(packets, metering)) as batches:
+                for batch in batches:
+                    self.packets = engine.packets
+                    yield batch
             self.tails = packets.tails
-        self._settle(engine)
+        self._settle(engine, metering.in_flows)
 
-    def _items(self, packets: Packets) -> Iterator[Records | int]:
-        if self.config.threads == 1 or packets.live:
-            return packets.batches()
-        if self.config.threads == 2 and packets.at_hand:
-            return self._pair.shared(packets.batches())
-        return ahead(packets.batches())
+    def _batches_of(self, packets: Packets, metering: _Metering) -> Generator[pa.RecordBatch]:
+        source, threads = packets.batches(), self.config.threads
+        if threads > 1:
+            return Crew(source, metering, self._batch, threads, waits=not packets.at_hand).tables()
+        return alone(source, metering, self._batch)
 
-    def _ended(self, engine: Engine, ended: Iterator[Rows]) -> Iterator[tuple[Rows, Slots]]:
-        for number, rows in enumerate(ended):
-            self._in_flows += int(rows.flows["packets"].sum())
-            yield rows, engine.ended_slots[number]
+    def _batch(self, rows: Rows) -> pa.RecordBatch:
+        batch = record_batch(rows, self.config, run_id=self._run_id, network=self._network)
+        if self._plugins is None:
+            return batch.replace_schema_metadata(self.schema.metadata)
+        self._plugins.end(rows.slots)
+        columns = [*batch.columns, *self._plugins.columns(batch.num_rows)]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _settle(self, engine: Engine) -> None:
+    def _settle(self, engine: Engine, in_flows: int) -> None:
         """Count what is in no flow; nothing may be missing."""
         from flowmeter.rejected import reject_counts
 
         self.packets = engine.packets + len(self.tails)
         self.rejects = reject_counts(engine.rejects, self.tails)
-        if self.packets != self._in_flows + sum(self.rejects.values()):
+        if self.packets != in_flows + sum(self.rejects.values()):
             raise GstaError(
-                f"the flow meter lost count: {self.packets} packets, {self._in_flows} in flows, "
+                f"the flow meter lost count: {self.packets} packets, {in_flows} in flows, "
                 f"rejected {self.rejects}; this is a bug, please report it with the capture"
             )
+
+
+class _Metering:
+    """An engine as a crew's work; what comes to it is packets, or what time (ns) it is.
+
+    Attributes
+    ----------
+    in_flows
+        Packets in the flows that ended so far.
+    """
+
+    def __init__(self, engine: Engine, plugins: PluginRunner | None, *, live: bool) -> None:
+        self._engine, self._plugins, self._live = engine, plugins, live
+        self._sent = time.monotonic()
+        self.shards = engine.shards
+        self.in_flows = 0
+
+    def feed_shard(self, number: int, item: Records | int) -> None:
+        if not isinstance(item, int):
+            self._engine.feed_shard(number, item)
+
+    def fed(self, item: Records | int) -> Iterator[Rows]:
+        if isinstance(item, int):
+            yield from self._counted(self._engine.advance(item))
+        else:
+            if self._plugins:
+                self._plugins.feed(item)
+            yield from self._counted(self._engine.fed(item))
+        if self._live and time.monotonic() - self._sent >= LIVE_BATCH_S:
+            self._sent = time.monotonic()
+            yield from self._counted(self._engine.advance(0))
+
+    def finish(self) -> Iterator[Rows]:
+        yield from self._counted(self._engine.finish())
+
+    def _counted(self, ended: Iterator[Rows]) -> Iterator[Rows]:
+        for rows in ended:
+            self.in_flows += int(rows.flows["packets"].sum())
+            yield rows

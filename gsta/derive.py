@@ -7,6 +7,7 @@ the ordinary loader: ``gsta build`` takes them like any other.
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,8 @@ def derive(
     """Write spec and topologies with the changes below ``folder``, and read them.
 
     A topology is changed as the spec plays it: where the spec says how long runs last, the phases
-    that are written last so long, and the spec no longer says it.
+    that are written last so long, and the spec no longer says it. Changes that are refused leave
+    nothing of this in ``folder``, nor the folder if there is nothing else in it.
 
     Parameters
     ----------
@@ -45,6 +47,17 @@ def derive(
         A change is of another spec or topology, or does not fit what stands there; or what comes of
         it is no sound spec or topology.
     """
+    try:
+        return _derived(order, changes, folder, patch)
+    except BaseException:
+        (folder / SPEC).unlink(missing_ok=True)
+        shutil.rmtree(folder / TOPOLOGIES, ignore_errors=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def _derived(order: Order, changes: Sequence[Change], folder: Path, patch: Source | None) -> Order:
     _check_names(order, changes, patch)
     spec, seconds = order.spec.model, order.spec.model.experiments.seconds
     rescaled = seconds if any(one.document == "topology" for one in changes) else None

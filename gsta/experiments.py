@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsta.labs import shortened
 from gsta.order import Order
+from gsta.spec import Experiment as Asked
 from tagger import TaggedRun
 from tagger.summary import Split
 from topologies import Topology
@@ -44,20 +45,21 @@ def plan_experiments(
 def _experiments(order: Order, folder: Path, build: str) -> Iterator[Experiment]:
     asked = order.spec.model.experiments
     several = len(order.topologies) + len(order.unseen) > 1
-    rounds: tuple[tuple[Split, int, tuple[Document[Topology], ...]], ...] = (
-        ("train", asked.train.seed, order.topologies),
-        ("test", asked.test.seed, order.topologies),
-        ("unseen", asked.test.seed, order.unseen),
+    rounds: tuple[tuple[Split, Asked, tuple[Document[Topology], ...]], ...] = (
+        ("train", asked.train, order.topologies),
+        ("test", asked.test, order.topologies),
+        ("unseen", asked.test, order.unseen),
     )
-    for split, seed, topologies in rounds:
+    for split, one, topologies in rounds:
+        seconds = one.seconds or asked.seconds
         for topology in topologies:
             name = f"{topology.model.name} {split}" if several else split
             run = f"{build}-{name.replace(' ', '-')}"
             yield Experiment(
                 title=name,
-                topology=shortened(topology, asked.seconds) if asked.seconds else topology,
+                topology=shortened(topology, seconds) if seconds else topology,
                 split=split,
-                seed=seed,
+                seed=one.seed,
                 run_dir=folder / "runs" / run,
                 flows=folder / "flows" / f"{run}.parquet",
             )

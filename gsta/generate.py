@@ -46,12 +46,26 @@ def generate(
     ``name`` is that of the build in the names of its runs; None is the folder's.
     """
     stages = Stages(folder, reporter, labs.builds)
+    experiments = metered_runs(order, folder, labs, stages, reporter, name=name)
+    return _dataset(order, experiments, folder / "dataset", stages, reporter)
+
+
+def metered_runs(
+    order: Order,
+    folder: Path,
+    labs: Labs,
+    stages: Stages,
+    reporter: Reporter,
+    *,
+    name: str | None = None,
+) -> tuple[Experiment, ...]:
+    """Run the labs of an order and meter them."""
     experiments = tuple(
         _run(one, labs, stages, reporter) for one in plan_experiments(order, folder, name=name)
     )
     if labs.keep_packets:
         _meter(experiments, stages, reporter)
-    return _dataset(order, experiments, folder / "dataset", stages, reporter)
+    return experiments
 
 
 def _run(one: Experiment, labs: Labs, stages: Stages, reporter: Reporter) -> Experiment:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audit import all_checks
 from builder import BuildConfig
 from builder.columns import choose_columns
+from builder.forecast.config import ForecastConfig, SeriesConfig
+from builder.metrics import LIMITS
 from flowmeter import flow_schema
 from gsta.spec import Spec
 from launcher.compile import check_kinds
@@ -31,7 +34,7 @@ class Order:
         """The builder's part of the spec."""
         spec = self.spec.model
         return BuildConfig(
-            task=spec.task.type,
+            task="binary" if spec.task.positive else "multiclass",
             positive=spec.task.positive,
             target=spec.task.target,
             features=spec.features,
@@ -46,6 +49,23 @@ class Order:
             unknown=spec.task.unknown,
             limits=spec.limits,
             study_s=spec.search.study_s,
+        )
+
+    def forecast_config(self, *, threads: int) -> ForecastConfig:
+        """The builder's part of a spec that asks for a forecast."""
+        search = self.spec.model.search
+        series = self.spec.model.task.forecast or SeriesConfig()
+        asked: dict[str, Any] = series.model_dump()
+        if "families" in search.model_fields_set:
+            asked["families"] = search.families
+        return ForecastConfig(
+            **asked,
+            heuristic=search.heuristic,
+            trials=search.trials,
+            time_budget_s=search.time_budget_s,
+            folds=search.folds,
+            seed=search.seed,
+            threads=threads,
         )
 
 
@@ -67,6 +87,7 @@ def load_spec(path: Path) -> Order:
     problems += _features(document)
     problems += _checks(document)
     problems += _allowed(document)
+    problems += _bars(document)
     if rules is not None:
         problems += _classes(document, rules.model)
     if problems or rules is None:
@@ -171,6 +192,20 @@ def _allowed(document: Document[Spec]) -> Iterator[Problem]:
                 got=f"'{name}: {reason}'",
                 remedy="correct the name, or write the reason; the dataset's card shows it",
             )
+
+
+def _bars(document: Document[Spec]) -> Iterator[Problem]:
+    """Scores that no model can reach, and costs that none can keep."""
+    for name, bar in document.model.acceptance.items():
+        if name not in LIMITS and bar > 1:
+            expected, remedy = f"a share from 0 to 1 for {name}", f"for example {name}: 0.9"
+        elif name in LIMITS and bar == 0:
+            expected, remedy = f"more than 0 for {name}", f"for example {name}: 200"
+        else:
+            continue
+        yield document.source.problem(
+            ("acceptance", name), expected=expected, got=f"{bar:g}", remedy=remedy
+        )
 
 
 def _classes(document: Document[Spec], rules: Rulebook) -> Iterator[Problem]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import builder
-from builder.journal import search_key
 from builder.report import REPORT_FILE, render_report
 from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
@@ -66,12 +65,13 @@ def build(
         A stage failed; what the stages before it wrote stays in ``folder``.
     """
     order, dataset = _released(order, folder, labs, again, reporter)
-    config = order.build_config(threads=threads)
-    key = search_key(sha256_file(dataset / "dataset.json"), config)
-    journal = trial_journal(folder, key, reporter, labs.builds)
     with reporter.stage("search") as progress:
         result = builder.build(
-            dataset, config, runner=runner, progress=search_progress(progress), journal=journal
+            dataset,
+            order.build_config(threads=threads),
+            runner=runner,
+            progress=search_progress(progress),
+            journal=lambda key: trial_journal(folder, key, reporter, labs.builds),
         )
     write_text(folder / REPORT_FILE, render_report(result, name=order.spec.model.model_name))
     with reporter.stage("register"):

@@ -8,20 +8,25 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from builder import BuildConfig, FeatureSelection
 from builder.config import Unknown
+from builder.families import families
+from builder.forecast.config import SeriesConfig, known_forecasters
+from builder.forecast.families import forecasters
 from builder.heuristics import HeuristicName
 from builder.metrics import LIMITS, METRICS, Metric
-from sta_registry.acceptance import PER_CLASS
+from sta_registry.acceptance import BEAT, FORECAST, PER_CLASS
 from topologies.faults import fault
 from topologies.schema import Model, Name
 
 Bar = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=1, le=86_400)]
 
 
 class Task(Model):
-    """What the analyser has to tell apart."""
+    """What the analyser has to tell apart, or to forecast."""
 
-    type: Literal["multiclass", "binary"] = Field(
-        "multiclass", description="every label a class, or some labels against all others"
+    type: Literal["multiclass", "binary", "forecast"] = Field(
+        "multiclass",
+        description="every label a class, some labels against all others, or traffic to come",
     )
     target: Literal["label", "category", "malicious"] = Field(
         "label", description="what a class is"
@@ -32,6 +37,9 @@ class Task(Model):
     unknown: Unknown | None = Field(
         None, description="when a flow is answered 'unknown'; null: always one of the classes"
     )
+    forecast: SeriesConfig | None = Field(
+        None, description="which series, and how far (forecast); null: bytes of each service"
+    )
 
     @model_validator(mode="after")
     def _positive_fits(self) -> Self:
@@ -41,6 +49,12 @@ class Task(Model):
                 got=f"type {self.type}, positive {list(self.positive)}",
                 remedy="for example {type: binary, positive: [mining]}",
             )
+        if self.forecast is not None and self.type != "forecast":
+            raise fault(
+                expected="'forecast' only where that is the type",
+                got=f"type {self.type}",
+                remedy="for example {type: forecast, forecast: {of: bytes, per: service}}",
+            )
         return self
 
 
@@ -48,6 +62,9 @@ class Experiment(Model):
     """One run of the topology."""
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seconds: Seconds | None = Field(
+        None, description="how long it lasts; null is as experiments.seconds says"
+    )
 
 
 class Experiments(Model):
@@ -55,7 +72,7 @@ class Experiments(Model):
 
     train: Experiment = Experiment(seed=1)
     test: Experiment = Experiment(seed=2)
-    seconds: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+    seconds: Seconds | None = Field(
         None, description="how long each lasts, all phases scaled; null is as its topology says"
     )
 
@@ -88,7 +105,9 @@ class Search(Model):
         description="time after the search to study the winner in, for the report: importance, "
         "feature groups left out, learning curve, classes left out; 0: none",
     )
-    metric: Metric = Field("f1_macro", description="what validation maximises")
+    metric: Metric = Field(
+        "f1_macro", description="what validation maximises; of a forecast always the negative MAE"
+    )
     folds: Annotated[int, Field(ge=2, le=20)] = 3
     ray_address: str | None = Field(
         None, description="Ray cluster to search on; null is this machine"
@@ -104,15 +123,17 @@ class Search(Model):
     @field_validator("families")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        BuildConfig(families=names)  # raises what the builder expects
+        if not set(names) <= {*families(), *forecasters()}:  # the spec knows which are meant
+            BuildConfig(families=names)  # raises what the builder expects
         return names
 
 
 def _measure(name: str) -> str:
     overall, _, label = name.partition(":")
-    if name not in (*METRICS, *LIMITS) and not (label and overall in PER_CLASS):
+    known = (*METRICS, *LIMITS, *FORECAST)
+    if name not in known and not (label and overall in PER_CLASS):
         raise fault(
-            expected=f"{', '.join((*METRICS, *LIMITS))}, or {', '.join(PER_CLASS)} of a class",
+            expected=f"{', '.join(known)}, or {', '.join(PER_CLASS)} of a class",
             got=f"'{name}'",
             remedy="for example f1_macro: 0.9 or 'recall:mining': 0.95",
         )
@@ -163,28 +184,39 @@ class Spec(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if self.task.type != "forecast":
+            BuildConfig(families=self.search.families)
+            foreign = sorted(set(self.acceptance) & set(FORECAST))
+        else:
+            if "families" in self.search.model_fields_set:
+                known_forecasters(self.search.families)
+            if len(self.topologies) + len(self.unseen) > 1:
+                raise fault(
+                    expected="one topology to forecast, and none unseen",
+                    got=", ".join((*self.topologies, *self.unseen)),
+                    remedy="what one network carries says nothing of another: one spec for each",
+                )
+            foreign = sorted(set(self.bars) - set(FORECAST))
+        if foreign:
+            raise fault(
+                expected=f"bars of a {self.task.type} task ({', '.join(FORECAST)} of a forecast)",
+                got=", ".join(foreign),
+                remedy="leave them out",
+            )
+        return self
+
+    @property
+    def bars(self) -> dict[str, float]:
+        """The acceptance; where none is written, a forecast has to beat the seasonal naive one."""
+        written = self.task.type != "forecast" or "acceptance" in self.model_fields_set
+        return self.acceptance if written else dict(BEAT)
+
     @property
     def topologies(self) -> tuple[str, ...]:
         """Names of the topologies that are trained and tested on."""
         return (self.topology,) if isinstance(self.topology, str) else self.topology
-
-    @field_validator("acceptance")
-    @classmethod
-    def _in_range(cls, bars: dict[str, float]) -> dict[str, float]:
-        for name, bar in bars.items():
-            if name not in LIMITS and bar > 1:
-                raise fault(
-                    expected=f"a share from 0 to 1 for {name}",
-                    got=f"{bar:g}",
-                    remedy="for example f1_macro: 0.9",
-                )
-            if name in LIMITS and bar == 0:
-                raise fault(
-                    expected=f"more than 0 for {name}",
-                    got="0",
-                    remedy="for example latency_us_per_flow: 200",
-                )
-        return bars
 
     @property
     def limits(self) -> dict[str, float]:

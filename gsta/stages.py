@@ -104,6 +104,20 @@ def trial_journal(folder: Path, key: str, reporter: Reporter, builds: Path | Non
     return path
 
 
+def training_journal(trainings: Path, key: str, reporter: Reporter, *, fresh: bool) -> Path:
+    """Where a training records its trials: where one of the same key did, as one that was killed.
+
+    With ``fresh`` those known from before are forgotten.
+    """
+    path = trainings / key[:16] / JOURNAL.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        path.unlink(missing_ok=True)
+    if known := trials_known(path, key):
+        reporter.say(f"search     {known} trials taken from before (--fresh runs every one)")
+    return path
+
+
 def _others(builds: Path, file: str, folder: Path) -> dict[Path, str]:
     """Builds, and attempts below them, that have such a file: name by folder, the latest first."""
     found = [*builds.glob(f"*/{file}"), *builds.glob(f"*/*/{file}")]

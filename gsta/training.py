@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +55,12 @@ def train(
     accept_unreleased: bool = False,
     begin: Transferred | None = None,
     beat_on: Sequence[Path] = (),
+    journal: Callable[[str], Path] | None = None,
 ) -> Trained:
     """Search, judge once, then register the analyser and write its folder as far as asked for.
 
     With ``beat_on`` it becomes the champion only if it beats the one before on the test runs of
-    each of these datasets.
+    each of these datasets. Trials that the ``journal`` has for a search's key are not run again.
 
     Raises
     ------
@@ -76,6 +77,7 @@ def train(
             progress=search_progress(progress),
             accept_unreleased=accept_unreleased,
             begin=begin,
+            journal=journal,
         )
     registered, bouts = None, tuple[Bout, ...]()
     if register_as and store is not None:

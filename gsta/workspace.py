@@ -23,6 +23,11 @@ class Workspace:
         """Where builds are, each in its folder."""
         return self.home / "builds"
 
+    @property
+    def trainings(self) -> Path:
+        """Where trainings without the lab keep their trials, each in a folder."""
+        return self.home / "trainings"
+
     def new_build(self, name: str) -> Path:
         """A folder for the next build of this name: NAME-1, NAME-2, …"""
         return _next(self.builds, name)

@@ -116,10 +116,11 @@ class LoadWatch:
     def _throttles(self) -> dict[str, int]:
         """For how long each control group was held back by its limit so far, in microseconds."""
         found = {}
-        for path in self._cgroups.rglob("cpu.stat"):
+        for folder, _, _ in os.walk(self._cgroups):  # which takes it calmly if one has just gone
+            path = Path(folder, "cpu.stat")
             try:
                 text = path.read_text(encoding="ascii")
-            except OSError:  # it has just gone
+            except OSError:
                 continue
             for line in text.splitlines():
                 if line.startswith("throttled_usec "):

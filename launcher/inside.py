@@ -8,11 +8,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from launcher.activities import ActivityKind, ServiceKind
+from launcher.activities import ActivityKind, ServiceKind, services
 from launcher.plan import Endpoint, InsidePlan
 from topologies import Activity, Topology
 from topologies.document import Document, Location
 from topologies.errors import Problem
+
+
+def fits_inside(
+    kind: ActivityKind[Any], service_kinds: Mapping[str, ServiceKind] | None = None
+) -> bool:
+    """Whether a tunnel carries this kind: over TCP, to one service, and no tunnel itself."""
+    known = service_kinds or services()
+    served = known.get(kind.service_kind or "")
+    return served is not None and served.protocol == "tcp" and not kind.tunnels
 
 
 def inside_problems(
@@ -46,13 +55,7 @@ def _unfit(
 ) -> Iterator[Problem]:
     if activity.inside is None:
         return
-    fitting = sorted(
-        name
-        for name, kind in kinds.items()
-        if kind.service_kind is not None
-        and not kind.tunnels
-        and service_kinds[kind.service_kind].protocol == "tcp"
-    )
+    fitting = sorted(name for name, kind in kinds.items() if fits_inside(kind, service_kinds))
     if activity.inside.kind not in fitting:
         yield document.source.problem(
             (*place, "kind"),

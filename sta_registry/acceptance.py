@@ -14,6 +14,8 @@ from builder.result import Evaluation
 from topologies.errors import InputError, Problem
 
 PER_CLASS: Final = ("precision", "recall", "f1")
+FORECAST: Final = ("mae_gain", "mae_gain_low")  # on the seasonal naive forecast, as a share
+BEAT: Final = {"mae_gain": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,21 @@ def measures(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
+def judge_forecast(
+    gain: tuple[float, float, float], acceptance: Mapping[str, float]
+) -> tuple[Check, ...]:
+    """Compare how much smaller a forecast's MAE is than the seasonal naive one's with the bars.
+
+    ``mae_gain`` is that share, ``mae_gain_low`` the lower end of its 95 % interval.
+
+    Raises
+    ------
+    InputError
+        A bar names something that was not measured.
+    """
+    return _checks(dict(zip(FORECAST, gain[:2], strict=True)), acceptance)
+
+
 def judge(
     evaluation: Evaluation, acceptance: Mapping[str, float], *, speed: Speed | None = None
 ) -> tuple[Check, ...]:
@@ -66,6 +83,10 @@ def judge(
     measured = measures(evaluation)
     if speed is not None:
         measured |= {name: float(getattr(speed, name)) for name in LIMITS}
+    return _checks(measured, acceptance)
+
+
+def _checks(measured: Mapping[str, float], acceptance: Mapping[str, float]) -> tuple[Check, ...]:
     unknown = [name for name in acceptance if name not in measured]
     if unknown:
         raise InputError(

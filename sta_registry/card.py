@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from builder.metrics import rare_precision
+from builder.metrics import absent, rare_precision
 from builder.result import Evaluation
 from sta_registry.manifest import Quality, StaManifest
-from sta_registry.rivals import between, limits, rivals, table, unknown
+from sta_registry.rivals import between, carried, limits, rivals, table, unknown
 
 NONE: Final = "-"
 # One wanted flow in this many: what a monitored link sees of a rare class, and of a very rare one.
@@ -34,6 +34,7 @@ def render_card(manifest: StaManifest) -> str:
         _confusion(manifest.quality.test),
         *_elsewhere(manifest.quality),
         *rivals(manifest.quality),
+        *carried(manifest.quality),
         *unknown(manifest),
         _data(manifest),
         _inputs(manifest),
@@ -115,7 +116,7 @@ def _elsewhere(quality: Quality) -> Iterator[str]:
         "## Unseen topology\n\n"
         "On runs of topologies that training saw nothing of: macro-F1 "
         f"**{unseen.f1_macro:.4f}**{between(quality.unseen_intervals, 'f1_macro')}, "
-        f"accuracy {unseen.accuracy:.4f}, {unseen.flows:,} flows.\n\n"
+        f"accuracy {unseen.accuracy:.4f}, {unseen.flows:,} flows.{absent(unseen)}\n\n"
         f"{table(header, rows)}"
     )
 

@@ -41,6 +41,7 @@ class ForecastManifest(BaseModel):
     season: int = Field(ge=1, description="windows")
     most_series: int = Field(ge=1)
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    spec_sha256: str | None = Field(None, description="of the spec that asked for it")
     result: dict[str, Any] = Field(description="trials, errors, source, versions")
 
 
@@ -85,7 +86,9 @@ class Forecaster:
         )
 
 
-def write_forecaster(result: ForecastResult, folder: Path, *, name: str) -> Path:
+def write_forecaster(
+    result: ForecastResult, folder: Path, *, name: str, spec_sha256: str | None = None
+) -> Path:
     """Write the winner as a folder, the manifest last."""
     settings = {key: result.config[key] for key in ("of", "per", "window_s", "past", "horizon")}
     manifest = ForecastManifest(
@@ -94,6 +97,7 @@ def write_forecaster(result: ForecastResult, folder: Path, *, name: str) -> Path
         season=result.season,
         most_series=result.config["most_series"],
         model_sha256=hashlib.sha256(result.onnx).hexdigest(),
+        spec_sha256=spec_sha256,
         result=result.to_json(),
     )
     with replacing(folder / MODEL_FILE) as temporary:

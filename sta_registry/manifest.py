@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from builder.calibration import UNCALIBRATED, Calibration
-from builder.evaluation.records import FamilyScore, Interval, OpenSet, Speed
+from builder.evaluation.records import Carried, FamilyScore, Interval, OpenSet, Speed
 from builder.novelty import UNKNOWN, Novelty
 from builder.preprocess import Preprocessing
 from builder.result import Evaluation, FeatureField, Param, Quantiles, TableFormat
@@ -65,6 +65,9 @@ class Quality(_Part):
     unseen_intervals: dict[str, Interval] = Field(default_factory=dict)
     families: tuple[FamilyScore, ...] = Field(
         (), description="the best of each family, on the test run"
+    )
+    carried: tuple[Carried, ...] = Field(
+        (), description="by a random split, and on each topology without having trained on it"
     )
     speed: Speed | None = None
     open_set: OpenSet | None = None

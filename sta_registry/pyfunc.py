@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from builder.novelty import UNKNOWN
+from sta_registry.forecaster import FORECAST_FILE, Forecaster, load_forecaster
 from sta_registry.sta import Sta, load_sta
 
 if TYPE_CHECKING:
@@ -51,5 +52,21 @@ class ServedSta:
         return pa.table(dict(zip(names, columns, strict=True)))
 
 
-def _load_pyfunc(data_path: str) -> ServedSta:
-    return ServedSta(load_sta(Path(data_path)))
+class ServedForecaster:
+    """A forecaster that takes flows and gives what comes after them, as pandas tables."""
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        self._forecaster = forecaster
+
+    def predict(self, data: pd.DataFrame, params: object = None) -> pd.DataFrame:  # noqa: ARG002
+        """One row per series and window to come, as `Forecaster.predict`."""
+        flows = pa.Table.from_pandas(data, preserve_index=False)
+        answer: pd.DataFrame = self._forecaster.predict(flows, source="request").to_pandas()
+        return answer
+
+
+def _load_pyfunc(data_path: str) -> ServedSta | ServedForecaster:
+    folder = Path(data_path)
+    if (folder / FORECAST_FILE).is_file():
+        return ServedForecaster(load_forecaster(folder))
+    return ServedSta(load_sta(folder))

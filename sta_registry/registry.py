@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from builder.forecast.result import ForecastResult
 from builder.result import BuildResult
-from sta_registry.acceptance import Check, judge
+from sta_registry.acceptance import BEAT, Check, judge, judge_forecast
+from sta_registry.forecast_runs import log_forecast
+from sta_registry.forecaster import FORECAST_FILE, write_forecaster
 from sta_registry.manifest import MANIFEST_FILE
 from sta_registry.reference import CHAMPION, PREVIOUS, Reference, check_name, parse_reference
 from sta_registry.runs import PAYLOAD, LoggedModel, log_build
@@ -87,19 +90,40 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:
             folder = write_sta(result, Path(temporary) / "sta", name=name, spec_sha256=spec_sha256)
             logged = log_build(self.store, result, folder, clock=clock)
-        version = self._add_version(name, logged, accepted=accepted)
-        if accepted:
-            self._crown(name, version)
-        return Registered(
-            name=name,
-            version=version,
-            uri=f"models:/{name}/{version}",
-            run_id=logged.run_id,
-            champion=accepted,
-            checks=checks,
-            before=before,
-            beats=_beats(result, before),
-        )
+        known = before is not None and before.dataset_sha256 == result.dataset_sha256
+        beats = result.test.f1_macro > before.f1_macro if before is not None and known else None
+        return self._enter(name, logged, checks, before, accepted=accepted, beats=beats)
+
+    def register_forecast(
+        self,
+        result: ForecastResult,
+        *,
+        name: str,
+        acceptance: Mapping[str, float] | None = None,
+        spec_sha256: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Registered:
+        """Log a forecast with every trial, register it, and crown it if it is good enough.
+
+        ``acceptance`` is of `sta_registry.acceptance.FORECAST`; None: it has to beat the seasonal
+        naive forecast.
+
+        Raises
+        ------
+        InputError
+            The name or a measure of ``acceptance`` is no such thing; nothing is written then.
+        MachineError
+            The store cannot be reached or written.
+        """
+        check_name(name)
+        checks = judge_forecast(result.gain, BEAT if acceptance is None else acceptance)
+        accepted = all(check.met for check in checks)
+        before = self._champion(name)
+        with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:
+            folder = Path(temporary) / "sta"
+            write_forecaster(result, folder, name=name, spec_sha256=spec_sha256)
+            logged = log_forecast(self.store, result, folder, clock=clock)
+        return self._enter(name, logged, checks, before, accepted=accepted, beats=None)
 
     def resolve(self, reference: str | Path) -> Path:
         """The local folder of an STA.
@@ -115,11 +139,11 @@ class Registry:
         InputError
             The stored files are not those that were registered.
         """
-        if (Path(reference) / MANIFEST_FILE).exists():
+        if _manifest(Path(reference)).exists():
             return Path(reference)
         version = find_version(self.store, parse_reference(str(reference)))
         folder = self._local(version)
-        manifest = folder / MANIFEST_FILE
+        manifest = _manifest(folder)
         found = sha256_file(manifest) if manifest.exists() else "no file"
         if found != version.manifest_sha256:
             raise InputError(
@@ -170,6 +194,31 @@ class Registry:
         versions = read_versions(self.store, name)
         return next((version for version in versions if CHAMPION in version.aliases), None)
 
+    def _enter(
+        self,
+        name: str,
+        logged: LoggedModel,
+        checks: tuple[Check, ...],
+        before: Version | None,
+        *,
+        accepted: bool,
+        beats: bool | None,
+    ) -> Registered:
+        """Make a version of what was logged, and crown it if it is accepted."""
+        version = self._add_version(name, logged, accepted=accepted)
+        if accepted:
+            self._crown(name, version)
+        return Registered(
+            name=name,
+            version=version,
+            uri=f"models:/{name}/{version}",
+            run_id=logged.run_id,
+            champion=accepted,
+            checks=checks,
+            before=before,
+            beats=beats,
+        )
+
     def _add_version(self, name: str, logged: LoggedModel, *, accepted: bool) -> int:
         client = self.store.client
         with self.store.errors():
@@ -204,7 +253,7 @@ class Registry:
         return folder
 
 
-def _beats(result: BuildResult, before: Version | None) -> bool | None:
-    if before is None or before.dataset_sha256 != result.dataset_sha256:
-        return None
-    return result.test.f1_macro > before.f1_macro
+def _manifest(folder: Path) -> Path:
+    """The manifest of an STA's folder, or of a forecaster's."""
+    forecast = folder / FORECAST_FILE
+    return forecast if forecast.exists() else folder / MANIFEST_FILE

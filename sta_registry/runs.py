@@ -26,6 +26,7 @@ from topologies.files import sha256_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
 
 Clock = Callable[[], float]  # seconds since the epoch
 
@@ -55,22 +56,32 @@ def log_build(store: Store, result: BuildResult, folder: Path, *, clock: Clock) 
         "gsta.dataset_sha256": result.dataset_sha256,
         "gsta.spec_sha256": manifest.provenance.spec_sha256 or "",
     }
-    with store.errors(), _run(client, experiment, manifest.name, tags, clock) as run_id:
-        _log_values(client, run_id, _build_params(result), _build_metrics(result), clock)
-        _log_dataset(client, run_id, result)
-        client.log_text(run_id, _json(result.to_json()), "build.json")
+    with store.errors(), begin_run(client, experiment, manifest.name, tags, clock) as run_id:
+        log_values(client, run_id, _build_params(result), _build_metrics(result), clock)
+        log_source(client, run_id, result.dataset_path, result.dataset_sha256)
+        client.log_text(run_id, as_json(result.to_json()), "build.json")
         _log_report(client, run_id, result, manifest.name)
         for file in (CARD_FILE, MANIFEST_FILE):
             client.log_artifact(run_id, str(folder / file))
         for trial in result.trials:
-            _log_trial(client, experiment, run_id, trial, clock)
-        return _log_model(client, experiment, run_id, folder)
+            log_trial(client, experiment, run_id, trial, clock)
+        return log_model(
+            client,
+            experiment,
+            run_id,
+            folder,
+            name=manifest.name,
+            form=manifest.format,
+            tags=_model_tags(folder, manifest),
+            schema=signature(manifest),
+        )
 
 
 @contextmanager
-def _run(
+def begin_run(
     client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], clock: Clock
 ) -> Iterator[str]:
+    """A run of MLflow that ends with the block, as failed if that fails; its id."""
     run = client.create_run(
         experiment, start_time=int(clock() * 1000), tags=dict(tags), run_name=name
     )
@@ -82,9 +93,10 @@ def _run(
         client.set_terminated(run_id, status, end_time=int(clock() * 1000))
 
 
-def _log_trial(
+def log_trial(
     client: MlflowClient, experiment: str, parent: str, trial: Trial, clock: Clock
 ) -> None:
+    """A trial as a run below ``parent``."""
     start_ms = int(clock() * 1000)
     tags = {
         "mlflow.parentRunId": parent,
@@ -103,13 +115,13 @@ def _log_trial(
     metrics = {"seconds": trial.seconds}
     if trial.score is not None:
         metrics["score"] = trial.score
-    _log_values(client, run_id, params, metrics, clock, folds=trial.fold_scores)
-    client.log_text(run_id, _json(asdict(trial)), "trial.json")
+    log_values(client, run_id, params, metrics, clock, folds=trial.fold_scores)
+    client.log_text(run_id, as_json(asdict(trial)), "trial.json")
     end_ms = start_ms + int(trial.seconds * 1000)
     client.set_terminated(run_id, _STATUS[trial.status], end_time=end_ms)
 
 
-def _log_values(
+def log_values(
     client: MlflowClient,
     run_id: str,
     params: Mapping[str, object],
@@ -118,6 +130,7 @@ def _log_values(
     *,
     folds: tuple[float, ...] = (),
 ) -> None:
+    """Parameters and measures of a run, in one batch."""
     from mlflow.entities import Metric, Param
 
     now_ms = int(clock() * 1000)
@@ -186,34 +199,42 @@ def _log_report(client: MlflowClient, run_id: str, result: BuildResult, name: st
         client.log_text(run_id, render_report(result, name=name), REPORT_FILE)
 
 
-def _log_dataset(client: MlflowClient, run_id: str, result: BuildResult) -> None:
+def log_source(client: MlflowClient, run_id: str, path: str, sha256: str) -> None:
+    """What a run learnt from."""
     from mlflow.entities import Dataset, DatasetInput
 
     dataset = Dataset(
-        name=Path(result.dataset_path).name or "dataset",
-        digest=result.dataset_sha256[:36],  # MLflow's limit; the tag holds all of it
+        name=Path(path).name or "dataset",
+        digest=sha256[:36],  # MLflow's limit; the tag holds all of it
         source_type="local",
-        source=result.dataset_path,
+        source=path,
     )
     client.log_inputs(run_id, [DatasetInput(dataset, [])])
 
 
-def _log_model(client: MlflowClient, experiment: str, run_id: str, folder: Path) -> LoggedModel:
+def log_model(
+    client: MlflowClient,
+    experiment: str,
+    run_id: str,
+    folder: Path,
+    *,
+    name: str,
+    form: str,
+    tags: dict[str, str],
+    schema: ModelSignature,
+) -> LoggedModel:
+    """The model of a run: a folder, which is called ``sta``, as `sta_registry.pyfunc` loads it."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    manifest = read_manifest(folder)
-    tags = _model_tags(folder, manifest)
-    logged = client.create_logged_model(
-        experiment, name=manifest.name, source_run_id=run_id, tags=tags
-    )
+    logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=tags)
     model = Model(
         artifact_path=logged.artifact_location,
         run_id=run_id,
         model_uuid=logged.model_id,
         model_id=logged.model_id,
-        metadata={"sta_format": manifest.format},
-        signature=signature(manifest),
+        metadata={"sta_format": form},
+        signature=schema,
     )
     with tempfile.TemporaryDirectory(prefix="gsta-") as temporary:
         local = Path(temporary) / "model"
@@ -253,5 +274,6 @@ def _key(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Text of an artefact."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

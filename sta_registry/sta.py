@@ -194,6 +194,7 @@ def _quality(result: BuildResult) -> Quality:
             "ece": found.test.ece,
             "unseen_intervals": {} if found.unseen is None else found.unseen.intervals,
             "families": found.families,
+            "carried": found.carried,
             "speed": found.speed,
             "open_set": found.open_set,
         }

@@ -37,8 +37,13 @@ class Version:
 
     @property
     def f1_macro(self) -> float:
-        """Macro-F1 on its own test run."""
+        """Macro-F1 on its own test run; not a number for a forecaster."""
         return float(self.tags.get("gsta.f1_macro", "nan"))
+
+    @property
+    def mae_gain(self) -> float:
+        """How much smaller a forecaster's MAE is than the seasonal naive one's, as a share."""
+        return float(self.tags.get("gsta.mae_gain", "nan"))
 
     @property
     def dataset_sha256(self) -> str:
@@ -47,7 +52,7 @@ class Version:
 
     @property
     def manifest_sha256(self) -> str:
-        """Digest of its ``sta.json``, which holds that of its model."""
+        """Digest of its ``sta.json`` (``forecast.json``), which holds that of its model."""
         return self.tags.get("gsta.manifest_sha256", "")
 
     def __str__(self) -> str:

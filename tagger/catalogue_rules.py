@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, get_args
 import yaml
 
 from launcher.activities import ActivityKind, catalogue
+from launcher.inside import fits_inside
 from tagger.rulebook import RULES
 from tagger.when import Child
 
@@ -19,6 +20,7 @@ HEAD: Final = """\
 # {about}
 """
 MINING: Final = "T1496"
+RELAYED: Final[Child] = "relayed"
 
 Kind = ActivityKind[Any]
 
@@ -100,7 +102,7 @@ def _caused(label: str) -> Mapping[str, Any]:
     return {
         "id": "caused",
         "priority": 1,
-        "when": {"child": list(get_args(Child))},
+        "when": {"child": [child for child in get_args(Child) if child != RELAYED]},
         "label": label,
         "reason": "the host of {user} asked {service}, or had errors from it, during {kind}",
     }
@@ -143,7 +145,11 @@ def rule_file(name: str) -> str:
         "name": name,
         "description": chosen.about,
         "labels": dict(chosen.labels) | {label: _label(item) for label, item in named.items()},
-        "rules": [*chosen.rules, *(_rule(label, kinds) for label in named)],
+        "rules": [
+            *chosen.rules,
+            *(rule for label in named if (rule := _relayed(label, kinds)) is not None),
+            *(_rule(label, kinds) for label in named),
+        ],
     }
     if chosen.network is not None:
         document["network"] = chosen.network
@@ -156,8 +162,27 @@ def _label(item: Named) -> dict[str, object]:
     return {"category": item.category, "malicious": item.malicious, **described}
 
 
+def _relayed(label: str, kinds: Mapping[Named, Sequence[str]]) -> dict[str, object] | None:
+    """A tunnel's traffic beyond its far end is in the open: of the label of what is inside."""
+    inside = [kind for kind in _spoken(label, kinds) if fits_inside(catalogue()[kind])]
+    if not inside:
+        return None
+    return {
+        "id": f"{label}-relayed",
+        "priority": 2,
+        "when": {"child": RELAYED, "inside": inside[0] if len(inside) == 1 else inside},
+        "label": label,
+        "reason": "the far end of a {kind} tunnel talked to {service} for {user}",
+    }
+
+
+def _spoken(label: str, kinds: Mapping[Named, Sequence[str]]) -> list[str]:
+    """The kinds of a label."""
+    return [kind for item, those in kinds.items() if item.label == label for kind in those]
+
+
 def _rule(label: str, kinds: Mapping[Named, Sequence[str]]) -> dict[str, object]:
-    spoken = [kind for item, those in kinds.items() if item.label == label for kind in those]
+    spoken = _spoken(label, kinds)
     return {
         "id": f"{label}-session",
         "when": {"kind": spoken[0] if len(spoken) == 1 else spoken},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from launcher.records import ActivityRecord
 from tagger.flows import FlowKeys, Int64s
@@ -22,6 +25,7 @@ NOT_NAMED: Final = 0
 """It names all connections, and this one is not among them; or another activity's names it."""
 
 TCP: Final = 6
+UDP: Final = 17
 
 
 class Claims:
@@ -30,10 +34,15 @@ class Claims:
     def __init__(self, logs: Logs, activities: Sequence[ActivityRecord], allowed: Tolerances):
         self._allowed = allowed
         self._complete = np.append(logs.complete, False)
+        self._complete_udp = np.append(logs.complete_udp, False)
         self._stop_ns = np.array([a.stop_ns for a in activities], dtype=np.int64)
         owners = {a.id: Owner(number, a.stop_ns) for number, a in enumerate(activities)}
         named = len(logs.connections) > 0
         self._index = OpeningIndex(logs.connections, owners) if named else None
+        self._asked = logs.asked
+        always = np.iinfo(np.int64).max >> 1
+        served = {str(row): Owner(row, always) for row in range(len(logs.served))}
+        self._served = OpeningIndex(logs.served, served) if served else None
 
     def owners_of(self, flows: FlowKeys) -> Int64s:
         """Number of the activity whose log names each flow; -1 where none does."""
@@ -43,36 +52,58 @@ class Claims:
             flows, clock_ns=self._allowed.clock_ns, linger_ns=self._allowed.linger_ns
         )
 
+    def as_asked(self, flows: FlowKeys) -> FlowKeys:
+        """The flows, those that servers opened or took for a client as he asked for them.
+
+        So a file's or a camera's data are of whoever had the connection by which they were asked
+        for: they get its ends and protocol, and keep their times.
+        """
+        if self._served is None:
+            return flows
+        row = self._served.owners_of(
+            flows, clock_ns=self._allowed.clock_ns, linger_ns=self._allowed.linger_ns
+        )
+        told = row >= 0
+        asked, mask = self._asked.take(pa.array(np.maximum(row, 0))), pa.array(told)
+        ends = {
+            name: pc.if_else(mask, asked[name].combine_chunks(), getattr(flows, name))
+            for name in ("src_ip", "dst_ip")
+        }
+        ports = {
+            name: np.where(told, asked[name].to_numpy(), getattr(flows, name))
+            for name in ("src_port", "dst_port")
+        }
+        return replace(flows, **ends, **ports, protocol=np.where(told, TCP, flows.protocol))
+
     def widen(self, flows: FlowKeys, candidates: Candidates, targets: Targets) -> Candidates:
-        """The candidates, and for flows that fit nobody the activity whose log names them.
+        """The candidates, and the activity whose log names a flow that does not fit it.
 
         So a worm's probes, a call's voice and a download's data connection are their activity's,
-        though no service was announced at the other end.
+        though no service was announced at the other end, and so is what closes late.
         """
-        fits_nobody = np.ones(len(flows), dtype=np.bool_)
-        fits_nobody[candidates.flow] = False
-        rows = np.flatnonzero(fits_nobody)
-        owner = self.owners_of(flows.take(rows))
-        until = np.append(self._stop_ns, np.iinfo(np.int64).min)[owner] + self._allowed.linger_ns
-        kept = (owner >= 0) & (flows.last_ns[rows] <= until)
-        rows, owner = rows[kept], owner[kept]
+        owner = self.owners_of(flows)
+        fits = targets.activity[candidates.target] == owner[candidates.flow]
+        owner[candidates.flow[fits]] = -1
+        rows = np.flatnonzero(owner >= 0)
+        after = self.owners_of(flows.take(rows).at(flows.last_ns[rows]))
+        rows = rows[(after < 0) | (after == owner[rows])]  # or it is of two
+        owner = owner[rows]
         low = np.searchsorted(targets.activity, owner, side="left")
         high = np.searchsorted(targets.activity, owner, side="right")
         place, target = expand(low, high)
         own = targets.child[target] == 0
-        return Candidates(
-            np.concatenate([candidates.flow, rows[place[own]]]),
-            np.concatenate([candidates.target, target[own]]),
-            np.concatenate([candidates.responder, np.zeros(int(own.sum()), dtype=np.bool_)]),
-        )
+        initiated = np.zeros(int(own.sum()), dtype=np.bool_)
+        return candidates.joined(Candidates(rows[place[own]], target[own], initiated))
 
     def standing(self, flows: FlowKeys, candidates: Candidates, targets: Targets) -> Int64s:
         """`NAMED`, `SILENT` or `NOT_NAMED` for each candidate."""
         activity = targets.activity[candidates.target]
         named = self.owners_of(flows)[candidates.flow]
-        tcp = flows.protocol[candidates.flow] == TCP
-        # What a server opens back to its client, and datagrams sent without connecting, no log has.
-        denied = self._complete[activity] & tcp & ~candidates.responder
+        protocol = flows.protocol[candidates.flow]
+        told = self._complete[activity] & (protocol == TCP)
+        told |= self._complete_udp[activity] & (protocol == UDP)
+        # What a server opens back to its client no log has; who may be told any port has no server.
+        denied = told & (~candidates.responder | (targets.port[candidates.target] == 0))
         standing = np.where(denied | (named >= 0), NOT_NAMED, SILENT)
         return np.where(named == activity, NAMED, standing).astype(np.int64)
 

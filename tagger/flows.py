@@ -25,8 +25,8 @@ Floats = npt.NDArray[np.float64]
 TEXTS: Final = ("flow_id", "run_id", "network", "src_ip", "dst_ip")
 NUMBERS: Final = ("src_port", "dst_port", "protocol", "first_ns", "last_ns")
 
-KERNELS_OWN: Final = (1, 2, 58)
-"""ICMP, IGMP and ICMPv6: errors, memberships and neighbours are the kernel's, no program's."""
+KERNELS_OWN: Final = (1, 2, 58, 89)
+"""ICMP, IGMP, ICMPv6 and OSPF: errors, memberships, neighbours and routes are of no activity."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,8 @@ from tagger.flows import Bools, FlowKeys
 from tagger.logs import read_logs
 from tagger.rulebook import Rulebook
 from tagger.run import Journal
-from tagger.targets import Candidates, TargetIndex, Tolerances, make_targets
+from tagger.target_index import TargetIndex
+from tagger.targets import Candidates, Tolerances, make_targets
 from tagger.writing import LABELS, Writer
 
 CHUNK: Final = 1 << 17
@@ -48,8 +50,32 @@ class Labeller:
 
     def candidates(self, flows: FlowKeys) -> Candidates:
         """The activities that each flow may be of."""
-        fitting = self.claims.widen(flows, self.index.match(flows), self.targets)
-        return self.claims.narrow(flows, fitting, self.targets)
+        asked = self.claims.as_asked(flows)
+        fitting = self.claims.widen(asked, self.index.match(asked), self.targets)
+        outlasting = self._outlasting(asked, fitting)
+        return self.claims.narrow(asked, fitting.joined(outlasting), self.targets)
+
+    def _outlasting(self, flows: FlowKeys, fitting: Candidates) -> Candidates:
+        """Of flows that fit nobody whole, the activities that they began in.
+
+        Unless they end in one with another label: then they are of neither.
+        """
+        alone = np.ones(len(flows), dtype=np.bool_)
+        alone[fitting.flow] = False
+        rows = np.flatnonzero(alone).astype(np.int64)
+        kept = flows.take(rows)
+        begun, ended = (
+            self.claims.narrow(moment, self.index.match(moment), self.targets)
+            for moment in (kept.at(kept.first_ns), kept.at(kept.last_ns))
+        )
+        before, after = (
+            self.decider.decide(kept, self.decider.matches(kept, candidates)).label
+            for candidates in (begun, ended)
+        )
+        over = np.ones(len(kept), dtype=np.bool_)
+        over[ended.flow] = False
+        begun = begun.take((over | ((before >= 0) & (before == after)))[begun.flow])
+        return replace(begun, flow=rows[begun.flow])
 
     def label(self, flows: FlowKeys) -> pa.Table:
         """The labels of flows; the column ``oracle`` is left empty."""
@@ -69,7 +95,7 @@ class Labeller:
         """Flows that fit no activity whole, but begin in one and end in another."""
         between = np.zeros(len(flows), dtype=np.bool_)
         rows = np.flatnonzero(~near).astype(np.int64)
-        alone = flows.take(rows)
+        alone = self.claims.as_asked(flows.take(rows))
         begun = self.index.match(alone.at(alone.first_ns))
         ended = self.index.match(alone.at(alone.last_ns))
         between[rows[np.intersect1d(begun.flow, ended.flow)]] = True

@@ -1,8 +1,10 @@
 """What programs wrote into their logs, as far as labels depend on it.
 
 A client's log names the connections it opened, by both ends (event ``connection``); an event
-``helper`` says that somebody else may have opened some for it: a program it started, a raw socket.
-Events of servers carry both ends of the connection that they are about.
+``helper`` says that somebody else may have opened some for it: a program it started, a raw socket;
+``all-told`` that the log has those too, of some protocols. Events of servers carry both ends of the
+connection that they are about; their ``connection`` is one that they opened or took for a client,
+who asked for it by another.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from tagger.openings import OPENINGS
 
 CONNECTION: Final = "connection"
 HELPER: Final = "helper"
-NUMBERS: Final = {"tcp": 6, "udp": 17}
+ALL_TOLD: Final = "all-told"
+NUMBERS: Final = {"icmp": 1, "tcp": 6, "udp": 17}
 
 Event = Mapping[str, Any]
 Test = Callable[[Event], bool]
@@ -39,6 +42,16 @@ ENDS: Final = pa.schema(
 )
 """When something happened on which connection; ``src`` is the client's end."""
 
+ASKED: Final = pa.schema(
+    [
+        pa.field("src_ip", pa.string()),
+        pa.field("src_port", pa.int64()),
+        pa.field("dst_ip", pa.string()),
+        pa.field("dst_port", pa.int64()),
+    ]
+)
+"""The connection by which a client asked for another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Logs:
@@ -48,8 +61,12 @@ class Logs:
     ----------
     connections
         That activities named, with the columns of `OPENINGS`: one for each address of their host.
-    complete
-        For each activity, whether its log names every TCP connection it opened.
+    complete, complete_udp
+        For each activity, whether its log names every TCP connection it opened, or all it did
+        over UDP.
+    served, asked
+        What servers opened or took for clients, with the columns of `OPENINGS`, and the connection
+        (`ASKED`) by which each was asked for; ``activity`` is the row.
     activity_events, flow_events
         For each test, by its place among them: the activities whose log has such an event, and
         the connections that such events are about (`ENDS`).
@@ -57,6 +74,9 @@ class Logs:
 
     connections: pa.Table
     complete: Bools
+    complete_udp: Bools
+    served: pa.Table
+    asked: pa.Table
     activity_events: tuple[Bools, ...] = ()
     flow_events: tuple[pa.Table, ...] = ()
 
@@ -71,13 +91,13 @@ def read_logs(
 ) -> Logs:
     """Read the logs of a run's activities and services; what is missing says nothing."""
     opened: list[dict[str, object]] = []
-    about: list[list[dict[str, object]]] = [[] for _ in flow_tests]
     named = np.zeros(len(activities), dtype=np.bool_)
     helped = np.zeros(len(activities), dtype=np.bool_)
+    told = {name: np.zeros(len(activities), dtype=np.bool_) for name in NUMBERS}
     found = [np.zeros(len(activities), dtype=np.bool_) for _ in activity_tests]
     folder = (run_dir or Path()) / LOGS
     there = run_dir is not None and folder.is_dir()
-    words = () if activity_tests or flow_tests else (CONNECTION, HELPER)
+    words = () if activity_tests or flow_tests else (CONNECTION, HELPER, ALL_TOLD)
     for number, activity in enumerate(activities if there else ()):
         log = folder / activity.host / session_log(activity)
         for event in read_events(log, words=words):
@@ -85,40 +105,84 @@ def read_logs(
                 named[number] = True
                 opened.extend(_openings(activity, event))
             helped[number] |= event.get("event") == HELPER
+            for name in _told(event):
+                told[name][number] = True
             for place, test in enumerate(activity_tests):
                 found[place][number] |= test(event)
-    for service in services if there and flow_tests else ():
-        for event in read_events(folder / service.host / service_log(service)):
-            for place, test in enumerate(flow_tests):
-                if (ends := _ends(event)) is not None and test(event):
-                    about[place].append(ends)
+    served, asked, about = _service_logs(folder, services if there else (), flow_tests)
     return Logs(
         connections=pa.Table.from_pylist(opened, schema=OPENINGS),
-        complete=named & ~helped,
+        complete=(named & ~helped) | told["tcp"],
+        complete_udp=told["udp"],
+        served=served,
+        asked=asked,
         activity_events=tuple(found),
-        flow_events=tuple(pa.Table.from_pylist(rows, schema=ENDS) for rows in about),
+        flow_events=about,
     )
+
+
+def _service_logs(
+    folder: Path, services: Sequence[ServiceRecord], tests: Sequence[Test]
+) -> tuple[pa.Table, pa.Table, tuple[pa.Table, ...]]:
+    """What servers say: `Logs.served`, `Logs.asked` and `Logs.flow_events`."""
+    served: list[dict[str, object]] = []
+    asked: list[dict[str, object]] = []
+    about: list[list[dict[str, object]]] = [[] for _ in tests]
+    words = () if tests else (CONNECTION,)
+    for service in services:
+        for event in read_events(folder / service.host / service_log(service), words=words):
+            by, opening = _asked(event), _opening(event)
+            if by is not None and opening is not None:
+                near = {"src": event["local_address"], "activity": str(len(asked))}
+                served.append(opening | near)
+                asked.append(by)
+            for place, test in enumerate(tests):
+                if (ends := _ends(event)) is not None and test(event):
+                    about[place].append(ends)
+    return (
+        pa.Table.from_pylist(served, schema=OPENINGS),
+        pa.Table.from_pylist(asked, schema=ASKED),
+        tuple(pa.Table.from_pylist(rows, schema=ENDS) for rows in about),
+    )
+
+
+def _told(event: Event) -> list[str]:
+    """The protocols of which a log has all."""
+    protocols = event.get("protocols") if event.get("event") == ALL_TOLD else None
+    return [name for name in NUMBERS if isinstance(protocols, list) and name in protocols]
 
 
 def _openings(activity: ActivityRecord, event: Event) -> Iterator[dict[str, object]]:
     """What an event says of a connection, under each address that its host may have had there."""
+    if (opening := _opening(event)) is not None:
+        for address in activity.addresses:
+            yield {**opening, "src": address, "activity": activity.id}
+
+
+def _opening(event: Event) -> dict[str, object] | None:
+    """The connection that an event names, but for the near address; None if it names none."""
     protocol = NUMBERS.get(str(event.get("protocol")))
     time_ns = event.get("began_ns", event.get("time_ns"))
     sport, dst, dport = (event.get(name) for name in ("local_port", "peer_address", "peer_port"))
     if protocol is None or not isinstance(dst, str):
-        return
+        return None
     if not all(isinstance(value, int) for value in (time_ns, sport, dport)):
-        return
-    for address in activity.addresses:
-        yield {
-            "time_ns": time_ns,
-            "protocol": protocol,
-            "src": address,
-            "sport": sport,
-            "dst": dst,
-            "dport": dport,
-            "activity": activity.id,
-        }
+        return None
+    return {
+        "time_ns": time_ns, "protocol": protocol, "sport": sport, "dst": dst, "dport": dport
+    }  # fmt: skip
+
+
+def _asked(event: Event) -> dict[str, object] | None:
+    """The connection by which a server was asked for the one of this event; None if it was not."""
+    names = ("client_address", "client_port", "asked_address", "asked_port")
+    values = [event.get(name) for name in names]
+    texts, numbers = [*values[::2], event.get("local_address")], values[1::2]
+    if event.get("event") != CONNECTION or not all(isinstance(text, str) for text in texts):
+        return None
+    if not all(isinstance(number, int) for number in numbers):
+        return None
+    return dict(zip(ASKED.names, values, strict=True))
 
 
 def _ends(event: Event) -> dict[str, object] | None:

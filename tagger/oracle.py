@@ -14,16 +14,18 @@ import pyarrow.compute as pc
 from launcher.records import ActivityRecord, ServiceRecord
 from tagger.agreement import Agreement, Coverage, Disagreement, LabelQuality
 from tagger.coverage import coverage_of, read_ends
+from tagger.decide import NONE
 from tagger.evidence import Testimony, read_events
-from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.flows import KERNELS_OWN, Bools, FlowKeys, Int64s
 from tagger.intervals import expand
 from tagger.labeller import Labeller
 from tagger.openings import Owner
 from tagger.rulebook import AMBIGUOUS, UNLABELLED
 from tagger.run import Run
-from tagger.targets import Candidates, Targets
+from tagger.targets import CHILDREN, Candidates, Targets
 from tagger.windows import Windows, read_windows
 
+RELAYED: Final = CHILDREN.index("relayed")
 LISTED: Final = 50
 """Disagreements kept with their reasons; the labels table has all of them."""
 
@@ -33,6 +35,8 @@ class Oracle:
 
     def __init__(self, run: Run, labeller: Labeller) -> None:
         self._run, self._targets, self._tolerances = run, labeller.targets, labeller.allowed
+        names, network = list(labeller.book.labels), labeller.book.network
+        self._network = NONE if network is None else names.index(network)
         self._names = [*labeller.book.labels, AMBIGUOUS, UNLABELLED]  # NONE is -1, MANY -2
         self._decider = labeller.decider
         self._owners: list[ActivityRecord | ServiceRecord] = [*run.activities, *run.services]
@@ -84,11 +88,17 @@ class Oracle:
     def labels(self, flows: FlowKeys, owners: Int64s) -> pa.Array:
         """The label that the rules give the true owner's flow; null where nobody knows it.
 
-        A flow that a service opened by itself belongs to no activity: `unlabelled`.
+        A flow that a service opened is of those who used it then, and have an end of the flow: who
+        is called back, or for whom it is relayed. Else it belongs to no activity: `unlabelled`.
         """
         by_activity = np.where(owners < len(self._run.activities), owners, -1)
-        matches = self._decider.matches(flows, self._candidates(flows, by_activity))
-        decided = self._decider.decide(flows, matches).label
+        candidates = self._candidates(flows, by_activity).joined(self._served(flows, owners))
+        decided = self._decider.decide(flows, self._decider.matches(flows, candidates)).label
+        decided = np.where(
+            (owners >= len(self._run.activities)) & np.isin(flows.protocol, KERNELS_OWN),
+            self._network,
+            decided,
+        )
         names = pa.array(self._names, type=pa.string())
         place = np.where(decided < 0, decided + len(self._names), decided)
         return names.take(pa.array(place, mask=owners < 0))
@@ -109,14 +119,46 @@ class Oracle:
         kept = (fits & (own | ~done[flow])) | (~some[flow] & own)
         return Candidates(flow[kept], target[kept], back[kept])
 
+    def _served(self, flows: FlowKeys, owners: Int64s) -> Candidates:
+        """For flows that services opened, the targets of those who used them."""
+        targets, known = self._targets, len(self._run.activities)
+        none = np.empty(0, dtype=np.int64)
+        found = Candidates(none, none, none.astype(np.bool_))
+        for number in np.unique(owners[owners >= known]).tolist():
+            name = self._run.services[number - known].name
+            users = [
+                place
+                for place, one in enumerate(self._run.activities)
+                if any(peer.service == name for peer in one.peers)
+            ]
+            rows = np.flatnonzero(np.isin(targets.activity, users))
+            flow = np.repeat(np.flatnonzero(owners == number), len(rows))
+            target = np.tile(rows, len(flow) // len(rows)) if len(rows) else rows
+            begun = flows.first_ns[flow] >= targets.start_ns[target] - self._tolerances.clock_ns
+            over = flows.first_ns[flow] > targets.stop_ns[target] + self._tolerances.linger_ns
+            flow, target = flow[begun & ~over], target[begun & ~over]
+            child = targets.child[target]
+            called = _between(flows.swapped(), flow, targets, target) & (child == 0)
+            relayed = _at_endpoints(flows, flow, targets, target) & (child == RELAYED)
+            kept = called | relayed
+            found = found.joined(Candidates(flow[kept], target[kept], called[kept]))
+        return found
+
 
 def _at_endpoints(flows: FlowKeys, flow: Int64s, targets: Targets, target: Int64s) -> Bools:
     port, protocol = targets.port[target], targets.protocol[target]
     return np.asarray(
-        _equal(flows.src_ip, flow, targets.client, target)
-        & _equal(flows.dst_ip, flow, targets.server, target)
+        _between(flows, flow, targets, target)
         & ((port == 0) | (port == flows.dst_port[flow]))
         & ((protocol == 0) | (protocol == flows.protocol[flow])),
+        dtype=np.bool_,
+    )
+
+
+def _between(flows: FlowKeys, flow: Int64s, targets: Targets, target: Int64s) -> Bools:
+    return np.asarray(
+        _equal(flows.src_ip, flow, targets.client, target)
+        & _equal(flows.dst_ip, flow, targets.server, target),
         dtype=np.bool_,
     )
 

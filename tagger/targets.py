@@ -8,12 +8,10 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from launcher.activities import catalogue
 from launcher.records import ActivityRecord, Peer, ServiceRecord
-from tagger.flows import Bools, FlowKeys, Int64s
-from tagger.intervals import IntervalIndex
-from tagger.keys import AddressPairs, lookup, pack
+from tagger.flows import Bools, Int64s
 from tagger.when import Child
 from topologies.errors import InputError, Problem
 
@@ -25,17 +23,11 @@ LINGER_NS: Final = 2_000_000_000
 
 PROTOCOLS: Final = {"any": 0, "tcp": 6, "udp": 17}
 
-CHILDREN: Final[tuple[Child | None, ...]] = (None, "icmp", "dns", "ocsp", "ntp")
+CHILDREN: Final[tuple[Child | None, ...]] = (None, "icmp", "dns", "ocsp", "ntp", "relayed")
 """What an activity causes without doing it, by `Targets.child`."""
 
 ICMP: Final[Mapping[int, int]] = {4: 1, 6: 58}
 """Protocol number by IP version."""
-
-ALL: Final = "everybody"
-"""Stands for every broadcast and multicast address."""
-
-_BROADCAST: Final = "255.255.255.255"
-_TO_ALL: Final = r"^(22[4-9]|23[0-9])\.|^255\.255\.255\.255$|^[fF][fF]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +77,14 @@ class Candidates:
         """Some of the pairs."""
         return Candidates(self.flow[rows], self.target[rows], self.responder[rows])
 
+    def joined(self, other: Candidates) -> Candidates:
+        """These pairs and others."""
+        return Candidates(
+            np.concatenate([self.flow, other.flow]),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.responder, other.responder]),
+        )
+
 
 def make_targets(
     activities: Iterable[ActivityRecord], services: Iterable[ServiceRecord] = ()
@@ -92,8 +92,8 @@ def make_targets(
     """Targets of some activities, in their order, and of what they cause.
 
     That is ICMP between their host and their peers' (errors, mostly; an activity whose variant is
-    named for ICMP does it itself), and what their host asks the ``services`` of names,
-    certificates and time for.
+    named for ICMP does it itself), what their host asks the ``services`` of names, certificates
+    and time for, and what the far end of a tunnel relays to the service inside.
 
     Raises
     ------
@@ -104,11 +104,16 @@ def make_targets(
     for activity in kept:
         _check(activity)
     served = tuple(services)
-    helpers = [peer for service in served for peer in _helper_peers(service)]
+    helpers = [
+        peer for service in served if service.kind in CHILDREN for peer in _peers_of(service)
+    ]
     rows = [
         row
         for index, one in enumerate(kept)
-        for row in _rows(index, one, helpers, _addresses(one, served))
+        for row in (
+            *_rows(index, one, helpers, _addresses(one, served)),
+            *_relays(index, one, served),
+        )
     ]
     owner = np.array([row.activity for row in rows], dtype=np.int64)
     starts = np.array([a.start_ns for a in kept], dtype=np.int64)
@@ -149,10 +154,8 @@ class _Row(NamedTuple):
     child: int = 0
 
 
-def _helper_peers(service: ServiceRecord) -> list[Peer]:
-    """A service that hosts ask on behalf of what they do."""
-    if service.kind not in CHILDREN:
-        return []
+def _peers_of(service: ServiceRecord) -> list[Peer]:
+    """A service as it is told to who shall talk to it, a peer for each port."""
     return [
         Peer(
             service=service.name,
@@ -177,9 +180,12 @@ def _rows(
     index: int, activity: ActivityRecord, helpers: Sequence[Peer], addresses: Sequence[str]
 ) -> Iterator[_Row]:
     told = {(peer.address, peer.port) for peer in activity.peers}
+    kind = catalogue().get(activity.kind)
+    by_arp = kind is not None and kind.wire == "arp"  # in no flow, but for its echo requests
     for address in addresses:
         for peer in activity.peers:
-            yield _Row(index, address, peer, peer.port or 0, PROTOCOLS[peer.protocol])
+            number = ICMP[4] if by_arp else PROTOCOLS[peer.protocol]
+            yield _Row(index, address, peer, peer.port or 0, number)
         # A target without port and protocol takes ICMP anyway.
         others = {
             peer.address: peer for peer in activity.peers if peer.port or peer.protocol != "any"
@@ -194,103 +200,14 @@ def _rows(
                 yield _Row(index, address, peer, peer.port or 0, PROTOCOLS[peer.protocol], asked)
 
 
-class TargetIndex:
-    """Finds the targets of flows by endpoints and time.
-
-    A flow fits a target when one end is the activity's host, the other the peer's address (and
-    port and protocol, unless any will do), it begins while the activity runs, give or take the
-    clock tolerance, and it ends before the activity's stop plus the linger. So a flow that
-    outlives a session is not that session's, which tells most overlapping sessions apart.
-
-    What the activity's host sends to everybody (broadcast, multicast) fits by the peer's port, if
-    it has one: how clients look for a service whose place they do not know. So does what the peer
-    answers by broadcast, to a host that has no address yet.
-    """
-
-    def __init__(self, targets: Targets, tolerances: Tolerances | None = None) -> None:
-        self._targets = targets
-        self._clock_ns = (tolerances or Tolerances()).clock_ns
-        self._linger_ns = max((tolerances or Tolerances()).linger_ns, self._clock_ns)
-        client, server = targets.client, targets.server
-        everybody = pa.array([ALL] * len(targets), type=pa.string())
-        self._pairs = AddressPairs(
-            pa.concat_arrays([client, client, everybody]),
-            pa.concat_arrays([server, everybody, server]),
-        )
-        self._parts = [
-            _Part(
-                targets,
-                self._pairs.number(near, far),
-                any_port=any_port,
-                any_protocol=any_protocol,
-                allowed=Tolerances(self._clock_ns, self._linger_ns),
-            )
-            for near, far, any_port in (
-                (client, server, False),
-                (client, server, True),
-                (client, everybody, False),
-                (everybody, server, False),
-            )
-            for any_protocol in (False, True)
-        ]
-
-    def match(self, flows: FlowKeys) -> Candidates:
-        """Every target that each flow fits, as initiator or as responder."""
-        found = [self._match(flows, responder=False), self._match(flows.swapped(), responder=True)]
-        return Candidates(
-            np.concatenate([c.flow for c in found]),
-            np.concatenate([c.target for c in found]),
-            np.concatenate([c.responder for c in found]),
-        )
-
-    def _match(self, flows: FlowKeys, *, responder: bool) -> Candidates:
-        near, far = flows.src_ip, flows.dst_ip
-        if responder:
-            near = pc.if_else(pc.equal(near, _BROADCAST), ALL, near)
-        else:
-            far = pc.if_else(pc.match_substring_regex(far, _TO_ALL), ALL, far)
-        pair = self._pairs.number(near, far)
-        pairs = [part.match(flows, pair) for part in self._parts if len(part)]
-        empty = np.empty(0, dtype=np.int64)
-        flow = np.concatenate([empty, *(f for f, _ in pairs)])
-        target = np.concatenate([empty, *(t for _, t in pairs)])
-        begun = flows.first_ns[flow] <= self._targets.stop_ns[target] + self._clock_ns
-        flow, target = flow[begun], target[begun]
-        return Candidates(flow, target, np.full(len(flow), responder))
-
-
-class _Part:
-    """The targets that leave the same things open."""
-
-    def __init__(
-        self,
-        targets: Targets,
-        pair: Int64s,
-        *,
-        any_port: bool,
-        any_protocol: bool,
-        allowed: Tolerances,
-    ) -> None:
-        self._any_port, self._any_protocol = any_port, any_protocol
-        open_ports, open_protocols = targets.port == 0, targets.protocol == 0
-        rows = np.flatnonzero((open_ports == any_port) & (open_protocols == any_protocol))
-        self._rows = rows.astype(np.int64)
-        keys = pack(pair[rows], targets.protocol[rows], targets.port[rows])
-        self._keys = np.unique(keys)
-        self._intervals = IntervalIndex(
-            lookup(self._keys, keys),
-            targets.start_ns[rows] - allowed.clock_ns,
-            targets.stop_ns[rows] + allowed.linger_ns,
-        )
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def match(self, flows: FlowKeys, pair: Int64s) -> tuple[Int64s, Int64s]:
-        """Pairs of a flow and a target, by endpoints and by the whole span in time."""
-        zero = np.zeros(1, dtype=np.int64)
-        protocol = zero if self._any_protocol else flows.protocol
-        port = zero if self._any_port else flows.dst_port
-        groups = lookup(self._keys, pack(pair, protocol, port))
-        flow, place = self._intervals.containing(groups, flows.first_ns, flows.last_ns)
-        return flow, self._rows[place]
+def _relays(
+    index: int, activity: ActivityRecord, services: Sequence[ServiceRecord]
+) -> Iterator[_Row]:
+    """What the far end of a tunnel opens to the service that the activity inside talks to."""
+    inside = activity.inside.services if activity.inside else ()
+    wanted = [peer for one in services if one.name in inside for peer in _peers_of(one)]
+    child = CHILDREN.index("relayed")
+    for end in dict.fromkeys(peer.address for peer in activity.peers):
+        for peer in wanted:
+            if (":" in end) == (":" in peer.address):
+                yield _Row(index, end, peer, peer.port or 0, PROTOCOLS[peer.protocol], child)

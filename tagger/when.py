@@ -15,7 +15,7 @@ from topologies.schema import Model
 Items = TypeVar("Items", bound=Sequence[object])
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Transport = Literal["tcp", "udp", "icmp"]
-Child = Literal["icmp", "dns", "ocsp", "ntp"]
+Child = Literal["icmp", "dns", "ocsp", "ntp", "relayed"]
 Scalar = str | bool | int | float
 
 PROTOCOLS: Final[Mapping[Transport, tuple[int, ...]]] = {"tcp": (6,), "udp": (17,), "icmp": (1, 58)}
@@ -109,7 +109,7 @@ class When(Model):
         None, description="fields of an event of a server's log about this connection"
     )
     child: Children | None = Field(
-        None, description="what the activity caused without doing it: icmp, dns, ocsp, ntp"
+        None, description="what the activity caused without doing it: icmp, dns, ocsp, ntp, relayed"
     )
     features: dict[str, Bounds] | None = Field(
         None, description="flow features, where nothing else will do; such labels are marked"

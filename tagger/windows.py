@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from launcher.records import WindowRecord
 from launcher.rundir import WINDOWS
-from tagger.flows import Bools, FlowKeys, Int64s
+from tagger.flows import KERNELS_OWN, Bools, FlowKeys, Int64s
 from tagger.targets import Tolerances
 from topologies.errors import InputError, Problem
 
@@ -41,6 +41,8 @@ def read_windows(run_dir: Path) -> tuple[WindowRecord, ...]:
 class Windows:
     """Finds flows that can only be of one activity, by its host's addresses and its time.
 
+    Not those of the kernel, which sends its errors then as at any other time.
+
     ``numbers`` are those of the activities, by id.
     """
 
@@ -56,6 +58,7 @@ class Windows:
                 _among(flows.src_ip, record.addresses)
                 & (flows.first_ns >= record.start_ns - allowed.clock_ns)
                 & (flows.first_ns <= record.stop_ns + allowed.clock_ns)
+                & ~np.isin(flows.protocol, KERNELS_OWN)
             )
             fitting += fits
             owner[fits] = number

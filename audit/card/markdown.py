@@ -9,7 +9,7 @@ import numpy as np
 from audit.card.facts import Facts
 from audit.card.page import Contents
 from audit.card.tree import leaves
-from audit.card.wording import accuracy_rows, notes, number, verdict
+from audit.card.wording import accuracy_rows, lived_with, notes, number, proposals, verdict
 from audit.result import CheckResult
 from tagger import DatasetSummary
 
@@ -82,6 +82,10 @@ def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
             for result in checks
         ),
     )
+    if rows := lived_with(checks):
+        yield "### Accepted and allowed"
+        yield ""
+        yield from _table(["what", "checks", "because"], (list(row.values()) for row in rows))
     for result in checks:
         if not result.evidence and result.verdict != "fail":
             continue
@@ -92,6 +96,7 @@ def _checks(checks: Sequence[CheckResult]) -> Iterator[str]:
             yield f"- Accepted, because: {_plain(result.accepted)}"
         elif result.verdict == "fail":
             yield f"- Remedy: {result.remedy}"
+        yield from (f"- {_plain(text)}" for text in proposals(result))
         yield ""
 
 

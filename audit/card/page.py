@@ -13,7 +13,7 @@ from audit.card import charts, timeline
 from audit.card.facts import Facts
 from audit.card.responsible import responsible_use
 from audit.card.svg import colour
-from audit.card.wording import accuracy_rows, notes, number, verdict
+from audit.card.wording import accuracy_rows, lived_with, notes, number, proposals, verdict
 from audit.result import CheckResult
 from tagger import DatasetSummary
 from topologies import Topology
@@ -56,6 +56,7 @@ def page(contents: Contents) -> str:
         summary=summary,
         checks=contents.checks,
         released=contents.released,
+        lived_with=lived_with(contents.checks),
         failures=[check for check in contents.checks if check.verdict == "fail"],
         sections=[(id_, words) for id_, words in SECTIONS if id_ in shown],
         figures=_figures(summary),
@@ -100,6 +101,7 @@ def _template() -> Template:
     environment.filters |= {
         "number": number,
         "verdict": verdict,
+        "proposals": proposals,
         "style": _style,
         "bar": lambda accuracy: round(max(accuracy - 0.5, 0) * 160),
     }

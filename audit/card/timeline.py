@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from audit.card.facts import Floats, Ints
 from audit.card.svg import area, colour, line, picture, said, short, text, ticks
-from audit.data import AuditData
+from audit.data import AuditData, encoded
 from tagger.summary import LABELS_FILE, RunLineage
 
 WIDTH: Final = 1040
@@ -22,8 +21,6 @@ RIGHT: Final = 60
 LANE: Final = 20
 RATE: Final = 130
 BINS: Final = 160
-
-Objects = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +42,28 @@ def timelines(folder: Path, data: AuditData) -> list[Timeline]:
     if not data.has("first_ns", "last_ns"):
         return []
     owner = pq.read_table(folder / LABELS_FILE, columns=["activity_id"])["activity_id"]
-    owners = np.array([name or "" for name in owner.to_pylist()], dtype=object)
+    owners, _ = encoded(owner.combine_chunks())
     first, last = data.values("first_ns"), data.values("last_ns")
     classes = tuple(data.summary.label_counts)
+    numbers, names = data.label_codes
+    place = {name: number for number, name in enumerate(classes)}
+    codes = np.array([place.get(name, -1) for name in names], dtype=np.int64)[numbers]
     found, begin = [], 0
     for run in data.summary.runs:
         rows = slice(begin, begin + run.flows)
         begin += run.flows
-        known = np.isin(data.label[rows].astype(object), classes)
+        known = codes[rows] >= 0
         if known.any():
             times = first[rows][known], last[rows][known]
-            labels = data.label[rows][known]
-            found.append(_timeline(run, classes, labels, owners[rows][known], times))
+            found.append(_timeline(run, classes, codes[rows][known], owners[rows][known], times))
     return found
 
 
 def _timeline(
     run: RunLineage,
     classes: tuple[str, ...],
-    label: Objects,
-    owner: Objects,
+    codes: Ints,
+    owner: Ints,
     times: tuple[Floats, Floats],
 ) -> Timeline:
     first, last = times
@@ -73,19 +72,22 @@ def _timeline(
     scale = BINS / seconds / 1e9
     starts = np.minimum(((first - origin) * scale).astype(np.int64), BINS - 1)
     stops = np.minimum(((last - origin) * scale).astype(np.int64), BINS - 1)
-    place = {name: number for number, name in enumerate(classes)}
-    codes = np.array([place[name] for name in label])
     begun = np.zeros((len(classes), BINS), dtype=np.int64)
     np.add.at(begun, (codes, starts), 1)
-    spans: dict[tuple[int, str], tuple[int, int]] = {}
-    for row, (code, name) in enumerate(zip(codes.tolist(), owner, strict=True)):
-        key = (code, name or f"flow {row}")
-        low, high = spans.get(key, (BINS, -1))
-        spans[key] = (min(low, int(starts[row])), max(high, int(stops[row])))
-    going = np.zeros((len(classes), BINS), dtype=np.int64)
-    for (code, _), (low, high) in spans.items():
-        going[code, low : high + 1] += 1
-    return Timeline(run, classes, seconds, going, begun)
+    return Timeline(run, classes, seconds, _going(codes, owner, starts, stops, len(classes)), begun)
+
+
+def _going(codes: Ints, owner: Ints, starts: Ints, stops: Ints, classes: int) -> Ints:
+    """Activities of each class that go on in each bin; a flow of nobody (-1) is one by itself."""
+    alone = np.where(owner < 0, owner.max(initial=-1) + 1 + np.arange(len(owner)), owner)
+    _, first, span = np.unique(alone * classes + codes, return_index=True, return_inverse=True)
+    low, high = starts[first].copy(), stops[first].copy()
+    np.minimum.at(low, span, starts)
+    np.maximum.at(high, span, stops)
+    steps = np.zeros((classes, BINS + 1), dtype=np.int64)
+    np.add.at(steps, (codes[first], low), 1)
+    np.add.at(steps, (codes[first], high + 1), -1)
+    return np.asarray(steps.cumsum(axis=1)[:, :BINS], dtype=np.int64)
 
 
 def draw(one: Timeline) -> str:

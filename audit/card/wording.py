@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from audit.card.facts import Facts
@@ -25,6 +26,33 @@ def number(value: float | None) -> str:
 def verdict(check: CheckResult) -> str:
     """A verdict in words."""
     return VERDICTS[check.verdict] + (" (accepted)" if check.accepted else "")
+
+
+def proposals(check: CheckResult) -> list[str]:
+    """What a failed check proposes to change in topology and spec, or why it proposes nothing."""
+    said = [
+        f"{'Yours to decide' if one.decide else 'Proposal'}: in {one.document} {one.name}, {one}, "
+        f"because {one.because}"
+        for one in check.changes
+    ]
+    return said + ([f"No change is proposed: {check.no_change}"] if check.no_change else [])
+
+
+def lived_with(checks: Sequence[CheckResult]) -> list[dict[str, str]]:
+    """Failures that were accepted and features that were allowed, each with the reason."""
+    rows = [
+        {"what": one.title, "checks": one.id, "reason": one.accepted}
+        for one in checks
+        if one.accepted
+    ]
+    allowed: dict[tuple[str, str], list[str]] = {}
+    for one in checks:
+        for name, why in one.allowed.items():
+            allowed.setdefault((name, why), []).append(one.id)
+    return rows + [
+        {"what": f"{name} may tell", "checks": ", ".join(ids), "reason": why}
+        for (name, why), ids in allowed.items()
+    ]
 
 
 def accuracy_rows(quality: LabelQuality) -> list[dict[str, str]]:

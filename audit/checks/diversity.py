@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from audit.data import AuditData, Bools, Objects, is_text
+from audit.data import AuditData, Bools, Ints, is_text
 from audit.result import Finding, Threshold, at_least, at_most, check, nothing_to_measure
 
 SIZES: Final = ("c2s_packets", "s2c_packets", "c2s_ip_bytes", "s2c_ip_bytes")
@@ -28,10 +28,11 @@ def effective_size(data: AuditData, allowed: Threshold) -> Finding:
     judged = data.labelled & _numerous(data)
     if not judged.any():
         return nothing_to_measure(TOO_FEW)
-    label, near = data.label[judged], data.hashed.near[judged]
+    codes, names = data.label_codes
     shares = {}
-    for name, size in Counter(label.tolist()).items():
-        shares[name] = (len(np.unique(near[label == name])) / size, size)
+    for code in _in_order(codes[judged]):
+        near = data.hashed.near[judged & (codes == code)]
+        shares[names[code]] = (len(np.unique(near)) / len(near), len(near))
     said = (
         f"{name}: {share * size:.0f} different of {size} ({100 * share:.1f} %)"
         for name, (share, size) in sorted(shares.items(), key=lambda item: item[1])
@@ -55,17 +56,14 @@ def one_command(data: AuditData, allowed: Threshold) -> Finding:
     known = data.labelled & (codes >= 0) & _numerous(data)
     if not known.any():
         return nothing_to_measure(f"no flow has a command, or {TOO_FEW}")
-    label = data.label[known]
-    sizes = Counter(label.tolist())
-    most = _most_frequent(label, codes[known])
-    kinds = Counter(name for name, _ in set(zip(label.tolist(), codes[known], strict=True)))
-    shares = {name: count / sizes[name] for name, (count, _) in most.items()}
+    most = _most_frequent(data, known, codes[known])
+    shares = {name: one.count / one.flows for name, one in most.items()}
     return at_most(
         max(shares.values()),
         allowed.limit,
         *(
-            f"{name}: {100 * shares[name]:.1f} % by {names[most[name][1]]}, "
-            f"{kinds[name]} commands in all"
+            f"{name}: {100 * shares[name]:.1f} % by {names[most[name].code]}, "
+            f"{most[name].different} commands in all"
             for name in sorted(shares, key=lambda name: -shares[name])
         ),
         culprits=shares,
@@ -93,15 +91,13 @@ def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
             sum((columns[name] for name in names if "bytes" in name), np.zeros(len(data.label))),
         ]
     )[:, judged]
-    distinct, code = np.unique(pair, axis=1, return_inverse=True)
-    label = data.label[judged]
-    sizes = Counter(label.tolist())
-    most = _most_frequent(label, code)
-    shares = {name: count / sizes[name] for name, (count, _) in most.items()}
+    distinct, code = np.unique(pair[0] + 1j * pair[1], return_inverse=True)
+    most = _most_frequent(data, judged, code)
+    shares = {name: one.count / one.flows for name, one in most.items()}
     evidence = [
-        f"{name}: {100 * shares[name]:.1f} % have {distinct[0, number]:.0f} packets and "
-        f"{distinct[1, number]:.0f} bytes"
-        for name, (_, number) in sorted(most.items(), key=lambda item: -shares[item[0]])
+        f"{name}: {100 * shares[name]:.1f} % have {distinct[one.code].real:.0f} packets and "
+        f"{distinct[one.code].imag:.0f} bytes"
+        for name, one in sorted(most.items(), key=lambda item: -shares[item[0]])
     ]
     silent = _fell_silent(data, columns)
     value = max(shares.values())
@@ -112,15 +108,36 @@ def collapsed_classes(data: AuditData, allowed: Threshold) -> Finding:
 
 def _numerous(data: AuditData) -> Bools:
     """Rows of classes with enough of them."""
-    sizes = Counter(data.label.tolist())
-    return np.isin(data.label, [name for name, size in sizes.items() if size >= FEWEST])
+    codes, _ = data.label_codes
+    return np.asarray((np.bincount(codes) >= FEWEST)[codes], dtype=np.bool_)
 
 
-def _most_frequent(label: Objects, codes: np.ndarray) -> dict[str, tuple[int, int]]:
-    """Of each class how often its most frequent code occurs, and the code."""
-    most: dict[str, tuple[int, int]] = {}
-    for (name, code), count in Counter(zip(label.tolist(), codes.tolist(), strict=True)).items():
-        most[name] = max(most.get(name, (0, 0)), (count, code))
+def _in_order(codes: Ints) -> list[int]:
+    """The different codes, in the order in which they occur."""
+    different, first = np.unique(codes, return_index=True)
+    return [int(code) for code in different[np.argsort(first)]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Most:
+    """A class's most frequent code, how many flows have it, and how many codes and flows it has."""
+
+    code: int
+    count: int
+    different: int
+    flows: int
+
+
+def _most_frequent(data: AuditData, rows: Bools, codes: Ints) -> dict[str, _Most]:
+    """Of each class among some rows the most frequent one of their codes."""
+    classes, names = data.label_codes
+    label = classes[rows]
+    most = {}
+    for one in _in_order(label):
+        counts = np.bincount(codes[label == one])
+        code = len(counts) - 1 - int(counts[::-1].argmax())  # of equals the last
+        different, flows = int((counts > 0).sum()), int(counts.sum())
+        most[names[one]] = _Most(code, int(counts[code]), different, flows)
     return most
 
 
@@ -132,9 +149,10 @@ def _fell_silent(data: AuditData, columns: dict[str, np.ndarray]) -> list[str]:
         return []
     runs, names = data.codes("run")
     begin = data.values("first_ns")
+    classes, labels = data.label_codes
     found = []
-    for name in sorted(set(data.label[data.labelled].tolist())):
-        of_class = data.label == name
+    for one in np.unique(classes[data.labelled]):
+        name, of_class = labels[one], classes == one
         for code in np.unique(runs[of_class & (runs >= 0)]):
             rows = np.flatnonzero(of_class & (runs == code))
             if len(rows) < STOPPING:

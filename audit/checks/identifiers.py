@@ -26,6 +26,7 @@ SAME: Final = 0.999  # share of equal rows
 ALIKE: Final = 0.99  # correlation; a time of day in float32 reaches no more
 MANY: Final = 50
 FEW_HOSTS: Final = 5  # fewer go along with any feature that separates the services
+SOME: Final = 10_000  # rows, as a rule enough to see many different values
 UNIQUE: Final = 0.5  # of the rows have a text of their own
 
 
@@ -82,7 +83,12 @@ def _followed(values: Floats, follows: dict[str, Floats]) -> list[str]:
     known = np.isfinite(values)
     if known.sum() < MANY or np.ptp(values[known]) == 0:
         return []
-    return [name for name, other in follows.items() if _same(values[known], other[known])]
+    every = bool(known.all())
+    return [
+        name
+        for name, other in follows.items()
+        if (_same(values, other) if every else _same(values[known], other[known]))
+    ]
 
 
 def _same(values: Floats, other: Floats) -> bool:
@@ -91,9 +97,20 @@ def _same(values: Floats, other: Floats) -> bool:
         return False
     if np.mean(values == other) >= SAME:
         return True
-    if len(np.unique(other)) < MANY:
+    if _different(other, MANY) < MANY:
         return False  # two or three ports go along with any feature that separates the services
-    return bool(abs(np.corrcoef(values - values[0], other - other[0])[0, 1]) >= ALIKE)
+    return bool(abs(_correlation(values, other)) >= ALIKE)
+
+
+def _correlation(values: Floats, other: Floats) -> float:
+    one, two = ((side - side[0]) - (side - side[0]).mean() for side in (values, other))
+    return float(one @ two / np.sqrt((one @ one) * (two @ two)))
+
+
+def _different(values: Floats, enough: int) -> int:
+    """How many different values there are; no more are counted once there are enough."""
+    some = len(np.unique(values[:SOME]))
+    return some if some >= enough or len(values) <= SOME else len(np.unique(values))
 
 
 def _addresses(data: AuditData) -> dict[str, tuple[Ints, int]]:
@@ -113,6 +130,9 @@ def _naming(values: Floats, addresses: dict[str, tuple[Ints, int]]) -> list[str]
     """Which addresses a feature stands for, one value each."""
     found: list[str] = []
     if not addresses or not np.isfinite(values).all():
+        return found
+    most = max(hosts for _, hosts in addresses.values())
+    if _different(values, most + 1) > most:
         return found
     worth, codes = np.unique(values, return_inverse=True)
     for name, (address, hosts) in addresses.items():

@@ -96,15 +96,15 @@ def undecided_flows(data: AuditData, allowed: Threshold) -> Finding:
 )
 def conflicting_twins(data: AuditData, allowed: Threshold) -> Finding:
     """Group rows whose features and packets are all equal; a model must be wrong on some."""
-    label = data.label[data.labelled].astype(str)
-    names, codes = np.unique(label, return_inverse=True)
+    numbers, names = data.label_codes
+    codes = numbers[data.labelled]
     _, look = np.unique(data.hashed.exact[data.labelled], return_inverse=True)
     pairs = np.unique(np.stack([look, codes]), axis=1)
     labels_of = np.bincount(pairs[0])
     torn = labels_of[look] > 1
     among: dict[int, list[str]] = {}
     for one, code in pairs[:, labels_of[pairs[0]] > 1].T:
-        among.setdefault(int(one), []).append(str(names[code]))
+        among.setdefault(int(one), []).append(names[code])
     rows = np.bincount(look)
     together: Counter[str] = Counter()
     for one, said in among.items():
@@ -112,7 +112,7 @@ def conflicting_twins(data: AuditData, allowed: Threshold) -> Finding:
     return at_most(
         float(torn.mean()),
         allowed.limit,
-        f"{int(torn.sum())} of {len(label)} flows",
+        f"{int(torn.sum())} of {len(codes)} flows",
         *(f"{count} flows look alike in {said}" for said, count in together.most_common(5)),
     )
 

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from audit.data import AuditData
-from audit.learn import forest
 from audit.result import Finding, Threshold, check
 
 RARE: Final = (1_000, 10_000)  # benign flows for each malicious one
@@ -32,10 +31,8 @@ def rare_attacks(data: AuditData, allowed: Threshold) -> Finding:  # noqa: ARG00
     share = float(whole.mean())
     if bad.all() or not bad.any():
         return Finding("info", None, (f"base rate {share:.4f}; one kind only can be learnt",))
-    model = forest(
-        sample.values[sample.train], sample.classes[sample.train], width=len(sample.labels)
-    )
-    alarm = model.probabilities(sample.values[sample.test])[:, bad].sum(axis=1) > 0.5
+    chances = data.full_model.probabilities(sample.values[sample.test])
+    alarm = chances[:, bad].sum(axis=1) > 0.5
     truth = bad[sample.classes[sample.test]]
     hits, false = float(alarm[truth].mean()), float(alarm[~truth].mean())
     bound = max(false, 3 / max(int((~truth).sum()), 1)) if false == 0 else false

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow.compute as pc
+from pydantic import Field
 
 from audit.data import AuditData, Bools, Floats
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
@@ -28,6 +29,7 @@ class Measure(Model):
     title: str
     low: float
     high: float
+    measured: dict[str, float] = Field(description="of real captures, by who collected them")
     source: str
 
 
@@ -48,7 +50,7 @@ class Reference(Model):
 )
 def realism(data: AuditData, allowed: Threshold) -> Finding:
     """Protocols, IPv6 and QUIC by flows or bytes, and how heavy the tails of flow sizes and of
-    pauses are, each beside a range from the literature (`audit/reference.yaml`).
+    pauses are, each beside a range from real captures and print (`audit/reference.yaml`).
     """
     reference = validate(read_source(REFERENCE), Reference).model.measures
     found = _measured(data)

@@ -111,9 +111,15 @@ def _torn_runs(data: AuditData) -> tuple[list[str], list[str]]:
     if data.lineage is not None and data.lineage.splitting.by in ("host", "time"):
         return [], []  # whole hosts or windows of a run are on one side each
     codes, names = data.codes("run")
-    known = data.split != ""
-    pairs = set(zip(codes[known].tolist(), data.split[known].tolist(), strict=True))
-    sides = [(names[code], split) for code, split in sorted(pairs) if code >= 0]
+    sides = [
+        (names[code], split)
+        for code, split in sorted(
+            (code, split)
+            for split in set(data.split.tolist()) - {""}
+            for code in np.unique(codes[data.split == split]).tolist()
+        )
+        if code >= 0
+    ]
     both = [run for run, count in Counter(run for run, _ in sides).items() if count > 1]
     if data.lineage is None:
         return both, []
@@ -163,14 +169,13 @@ def scaled_together(data: AuditData, allowed: Threshold) -> Finding:
     """
     standard, filled, judged = [], [], 0
     for field in data.features:
-        values = data.values(field.name)
-        values = values[np.isfinite(values)]
-        if len(np.unique(values)) <= MANY:
+        one = data.looks[field.name]
+        if one.known <= MANY:
             continue
         judged += 1
-        if abs(values.mean()) < LEVEL and abs(values.std() - 1) < LEVEL:
+        if abs(one.mean) < LEVEL and abs(one.deviation - 1) < LEVEL:
             standard.append(field.name)
-        elif values.min() == 0 and values.max() == 1:
+        elif one.low == 0 and one.high == 1:
             filled.append(field.name)
     if not judged:
         return nothing_to_measure("no feature with enough different values")

@@ -30,21 +30,24 @@ def spread_of_classes(data: AuditData, allowed: Threshold) -> Finding:
     last, and the Jensen-Shannon distance between runs.
     """
     sample = data.sample
-    ranks = unit_ranks(data)
+    ranks, lasts_s = unit_ranks(data), _lasts_s(data)
     scores, evidence = {}, []
     for code, name in enumerate(sample.labels):
         rows = np.flatnonzero(sample.classes == code)
         scores[name] = vendi_score(ranks[rows[:: max(1, len(rows) // VENDI_ROWS)]])
         evidence.append(f"{name}: Vendi {scores[name]:.1f} of {len(rows)}{_distinct(data, rows)}")
+        if lasts_s is not None:
+            low, high = np.quantile(lasts_s[rows], (0.1, 0.9))
+            evidence[-1] += f", lasting {low:.3g} to {high:.3g} s (10th to 90th percentile)"
     evidence += _between_runs(data, ranks)
     return at_least(min(scores.values()), allowed.limit, *evidence, culprits=scores)
 
 
 def vendi_score(points: Floats) -> float:
     """Effective number of different rows in ``points`` [rows, features], each from 0 to 1."""
-    distance = np.zeros((len(points), len(points)))
-    for column in points.T:
-        distance += np.abs(column[:, None] - column[None, :])
+    from scipy.spatial.distance import cdist
+
+    distance = cdist(points, points, "cityblock")
     similar = np.exp(-distance / max(points.shape[1], 1) / WIDTH)
     shares = np.linalg.eigvalsh(similar / len(points))
     shares = shares[shares > 1e-12]
@@ -57,11 +60,15 @@ def _distinct(data: AuditData, rows: Ints) -> str:
         if what in data.context:
             codes = data.codes(what)[0][data.sample.rows[rows]]
             said += f", {len(np.unique(codes[codes >= 0]))} {what}s"
-    if data.has("first_ns", "last_ns") and not is_text(data.column("first_ns").type):
-        lasts_s = (data.values("last_ns") - data.values("first_ns"))[data.sample.rows[rows]] / 1e9
-        low, high = np.quantile(lasts_s, (0.1, 0.9))
-        said += f", lasting {low:.3g} to {high:.3g} s (10th to 90th percentile)"
     return said
+
+
+def _lasts_s(data: AuditData) -> Floats | None:
+    """Seconds that the sample's flows last, if that is known."""
+    if not data.has("first_ns", "last_ns") or is_text(data.column("first_ns").type):
+        return None
+    first, last = (data.values(name)[data.sample.rows] for name in ("first_ns", "last_ns"))
+    return np.asarray((last - first) / 1e9, dtype=np.float64)
 
 
 def _between_runs(data: AuditData, ranks: Floats) -> list[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
-
-import numpy as np
 
 from audit.data import AuditData
 from audit.result import Finding, Threshold, at_most, check, nothing_to_measure
@@ -27,15 +24,13 @@ def broken_values(data: AuditData, allowed: Threshold) -> Finding:
     fields = (*data.features, *data.sequences)
     cells, broken, unknown = 0, {}, {}
     for field in fields:
-        nulls = data.column(field.name).null_count
-        values = data.values(field.name)
-        cells += values.size
-        missing = int(np.isnan(values).sum()) - nulls
-        counted = int(np.isinf(values).sum()) + nulls + (missing if field in data.sequences else 0)
+        one = data.looks[field.name]
+        cells += one.cells
+        counted = one.infinite + one.nulls + (one.unknown if field in data.sequences else 0)
         if counted:
             broken[field.name] = counted
-        if missing:
-            unknown[field.name] = missing / values.size
+        if one.unknown:
+            unknown[field.name] = one.unknown / one.cells
     most = sorted(unknown.items(), key=lambda item: -item[1])[:5]
     return at_most(
         sum(broken.values()) / cells,
@@ -58,14 +53,13 @@ def idle_columns(data: AuditData, allowed: Threshold) -> Finding:
     constant, nearly, copies = [], [], []
     seen: dict[bytes, str] = {}
     for field in data.features:
-        values = data.values(field.name)
-        counts = np.unique(values, return_counts=True)[1]
-        if len(counts) == 1:
+        one = data.looks[field.name]
+        if one.distinct == 1:
             constant.append(field.name)
             continue
-        if counts.max() >= NEARLY * len(values):
+        if one.most >= NEARLY * one.cells:
             nearly.append(field.name)
-        first = seen.setdefault(sha256(values.tobytes()).digest(), field.name)
+        first = seen.setdefault(one.digest, field.name)
         if first != field.name:
             copies.append(f"{field.name} is {first}")
     idle = len(constant) + len(nearly) + len(copies)

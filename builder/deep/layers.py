@@ -69,6 +69,18 @@ class Blank(layers.Layer):  # type: ignore[misc]
         return values * ops.cast(packets, "float32")[:, :, None]
 
 
+class Past(layers.Layer):  # type: ignore[misc]
+    """The first ``steps`` of the columns [n, columns], as a sequence of numbers [n, steps, 1]."""
+
+    def __init__(self, steps: int, *, name: str) -> None:
+        super().__init__(name=name)
+        self.steps = steps
+
+    def call(self, columns: Tensor) -> Tensor:
+        """Leave out the columns that follow."""
+        return columns[:, : self.steps, None]
+
+
 def features(shape: Shape) -> tuple[Tensor, Tensor]:
     """The input of flow features, as it is and scaled."""
     raw = keras.Input((shape.features,), name="features")
@@ -100,8 +112,8 @@ def convolve(tensor: Tensor, mask: Tensor, filters: int, params: Params, *, name
     return Blank(name=f"{name}_packets")(_finish(tensor, params, name), mask)
 
 
-def recur(tensor: Tensor, mask: Tensor, params: Params, *, every: bool, name: str) -> Tensor:
-    """An LSTM over the packets; its state after each (``every``) or after the last."""
+def recur(tensor: Tensor, mask: Tensor | None, params: Params, *, every: bool, name: str) -> Tensor:
+    """An LSTM over the steps of the mask, or all; its state after each (``every``) or the last."""
     lstm = layers.LSTM(
         params["units"],
         return_sequences=every,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ class NeuralModel:
         """
         network, classes = self.network, target.values.astype(np.int64)
         network.compile(
-            optimizer=_optimiser(params["optimizer"], params["learning_rate"]),
+            optimizer=optimiser(params["optimizer"], params["learning_rate"]),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         if self.kind is not None:
@@ -96,23 +96,44 @@ class NeuralModel:
         kept, held = hold_back(target, seed=seed)
         rows = _Rows(inputs, classes, importance.astype(np.float32))
         rng = np.random.default_rng(seed)
-        curve, best, best_weights = list[Epoch](), math.inf, None
-        for number in range(epochs):
-            loss = _train_once(network, rows, rng.permutation(kept), params["batch_size"])
-            held_loss = _loss(network, rows.take(held)) if len(held) else None
-            if not math.isfinite(loss) or (held_loss is not None and not math.isfinite(held_loss)):
-                raise FloatingPointError(f"the loss is not finite after epoch {number + 1}")
-            curve.append(Epoch(loss, held_loss))
-            if held_loss is None:
-                continue
-            if held_loss < best:
-                best, best_weights, since = held_loss, weights(network), number
-            elif number - since >= PATIENCE:
-                break
-        if best_weights is not None:
-            network.set_weights(best_weights)
+        curve = run_epochs(
+            network,
+            epochs,
+            lambda: _train_once(network, rows, rng.permutation(kept), params["batch_size"]),
+            lambda: _loss(network, rows.take(held)) if len(held) else None,
+        )
         _rule_out(network, np.setdiff1d(np.arange(self.width), classes))
         return replace(self, epochs=(*self.epochs, *curve))
+
+
+def run_epochs(
+    network: Any, most: int, once: Callable[[], float], held_back: Callable[[], float | None]
+) -> tuple[Epoch, ...]:
+    """Train epoch by epoch, and keep the weights with the smallest loss held back.
+
+    ``once`` trains for an epoch and gives its loss, ``held_back`` that on other rows, or None
+    where there are none: then every epoch is trained, and the last weights stay.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss is not finite.
+    """
+    curve, best, best_weights, since = list[Epoch](), math.inf, None, 0
+    for number in range(most):
+        loss, held_loss = once(), held_back()
+        if not math.isfinite(loss) or (held_loss is not None and not math.isfinite(held_loss)):
+            raise FloatingPointError(f"the loss is not finite after epoch {number + 1}")
+        curve.append(Epoch(loss, held_loss))
+        if held_loss is None:
+            continue
+        if held_loss < best:
+            best, best_weights, since = held_loss, weights(network), number
+        elif number - since >= PATIENCE:
+            break
+    if best_weights is not None:
+        network.set_weights(best_weights)
+    return tuple(curve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +158,8 @@ def hold_back(target: Target, *, seed: int) -> tuple[Ints, Ints]:
     return kept, held
 
 
-def _optimiser(name: str, learning_rate: float) -> Any:
+def optimiser(name: str, learning_rate: float) -> Any:
+    """An optimiser of Keras, its steps bounded."""
     if name == "sgd":  # whose steps are not divided by the size of the gradient
         return keras.optimizers.SGD(10 * learning_rate, momentum=0.9, nesterov=True, clipnorm=1.0)
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}

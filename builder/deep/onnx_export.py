@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import GraphProto, TensorProto, checker, helper, numpy_helper
 
 from builder.scaling import scaling_nodes
 
@@ -82,6 +82,26 @@ def network_graph(network: Any) -> bytes:
     NotImplementedError
         The network has a layer that is not known here.
     """
+    graph = _translated(network)
+    graph.node("Softmax", graph.names[id(network.output)], output="probabilities", axis=1)
+    shape = [None, network.output.shape[1]]
+    value = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
+    graph.proto.output.append(value)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph.proto, opset_imports=[opset], ir_version=IR)
+    checker.check_model(model)
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+def network_part(network: Any, *, output: str) -> GraphProto:
+    """A network as nodes and initialisers for a larger graph, its answer under a name."""
+    graph = _translated(network)
+    graph.node("Identity", graph.names[id(network.output)], output=output)
+    return graph.proto
+
+
+def _translated(network: Any) -> _Graph:
     graph = _Graph()
     layers = [(type(layer).__name__, layer) for layer in network.layers]
     stride = math.prod(layer.pool_size[0] for kind, layer in layers if kind == "MaxPooling1D")
@@ -99,16 +119,7 @@ def network_graph(network: Any) -> bytes:
         tensors = layer.input if isinstance(layer.input, list) else [layer.input]
         sources = [graph.names[id(tensor)] for tensor in tensors]
         graph.names[id(layer.output)] = LAYERS[kind](graph, layer, *sources)
-    margins = graph.names[id(network.output)]
-    graph.node("Softmax", margins, output="probabilities", axis=1)
-    shape = [None, network.output.shape[1]]
-    value = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
-    graph.proto.output.append(value)
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph.proto, opset_imports=[opset], ir_version=IR)
-    checker.check_model(model)
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    return graph
 
 
 def graph_weights(model: bytes) -> dict[str, npt.NDArray[np.float32]]:
@@ -216,7 +227,12 @@ def _nothing(graph: _Graph, layer: Any, source: str) -> str:  # noqa: ARG001
     return source
 
 
-def _lstm(graph: _Graph, layer: Any, source: str, packets: str) -> str:
+def _past(graph: _Graph, layer: Any, source: str) -> str:
+    places = (graph.whole(0), graph.whole(layer.steps), graph.whole(1))
+    return graph.node("Unsqueeze", graph.node("Slice", source, *places), graph.whole(2))
+
+
+def _lstm(graph: _Graph, layer: Any, source: str, packets: str | None = None) -> str:
     units, cell = layer.units, layer.cell
     order = np.concatenate([np.arange(units) + units * gate for gate in LSTM_GATES])
     gates = graph.constant(f"gates_{units}", order, np.int64)
@@ -230,13 +246,16 @@ def _lstm(graph: _Graph, layer: Any, source: str, packets: str) -> str:
     bias = graph.node("Gather", graph.weight(cell.bias), gates, axis=0)
     none = graph.constant(f"none_{4 * units}", np.zeros(4 * units), np.float32)
     both = graph.node("Concat", bias, none, axis=0)
-    lengths = graph.node("Squeeze", packets, graph.whole(1))
+    lengths = []
+    if packets is not None:
+        counted = graph.node("Squeeze", packets, graph.whole(1))
+        lengths.append(graph.node("Cast", counted, to=TensorProto.INT32))
     inputs = (
         graph.node("Transpose", source, perm=[1, 0, 2]),
         weights(cell.kernel),
         weights(cell.recurrent_kernel),
         graph.node("Unsqueeze", both, graph.whole(0)),
-        graph.node("Cast", lengths, to=TensorProto.INT32),
+        *lengths,
     )
     outputs = [f"{layer.name}_every", f"{layer.name}_last"]
     graph.proto.node.append(helper.make_node("LSTM", inputs, outputs, hidden_size=units))
@@ -257,6 +276,7 @@ LAYERS: Final[Mapping[str, Callable[..., str]]] = {
     "GlobalMaxPooling1D": _global_max,
     "LSTM": _lstm,
     "MaxPooling1D": _max_pool,
+    "Past": _past,
     "RepeatVector": _repeat,
     "Scale": _scale,
     "Steps": _steps,

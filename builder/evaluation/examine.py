@@ -125,6 +125,8 @@ def _families(
             pareto=finalist.trial.number in front,
             fits=within(finalist.speed, config.limits),
             winner=winner,
+            tried=finalists.tried(finalist.trial.family),
+            in_full=finalists.tried(finalist.trial.family, least=1.0),
         )
 
     return tuple(one(finalist) for finalist in finalists.every)

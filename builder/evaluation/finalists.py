@@ -52,6 +52,11 @@ class Finalists:
     winner: Finalist
     others: tuple[Finalist, ...]
     notes: tuple[str, ...]
+    scored: tuple[Trial, ...] = ()  # all that the choice was from
+
+    def tried(self, family: str, *, least: float = 0.0) -> int:
+        """How many trials of a family got a score, with this share of the training at least."""
+        return sum(one.family == family and one.budget >= least for one in self.scored)
 
     @property
     def every(self) -> tuple[Finalist, ...]:
@@ -94,7 +99,8 @@ def choose(
         asked = ", ".join(f"{name} {most:g}" for name, most in limits.items())
         notes.append(f"no model kept the limits ({asked}); the best in validation was taken")
     best_of: dict[str, Trial] = {}
-    for trial in (*ranked, *(trial for trial in beside if trial.score is not None)):
+    scored = (*ranked, *(trial for trial in beside if trial.score is not None))
+    for trial in scored:
         best_of.setdefault(trial.family, trial)
     others = []
     for trial in best_of.values():
@@ -104,7 +110,7 @@ def choose(
             others.append(made.get(trial.number) or train(trial))
         except (*TRIAL_ERRORS, GstaError) as error:
             notes.append(f"{trial.family} could not be trained again: {error}")
-    return Finalists(winner, tuple(others), tuple(notes))
+    return Finalists(winner, tuple(others), tuple(notes), scored)
 
 
 def pareto(finalists: Sequence[Finalist]) -> frozenset[int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from builder.evaluation.records import Explained, Importance
 from builder.families.base import Inputs, Ints
-from builder.metrics import METRICS, Metric, confusion
+from builder.metrics import Metric, score
 from builder.preprocess import Floats, Preprocessing
 
 EXPLAINED_ROWS: Final = 100  # Shapley values of a deep forest take a tenth of a second a row
@@ -108,16 +108,15 @@ def by_permutation(
     """
     rng = np.random.default_rng(seed)
 
-    def score(seen: Inputs) -> float:
-        found = answer(seen)
-        return METRICS[metric](confusion(truth, found.argmax(axis=1), found.shape[1]))
+    def reached(seen: Inputs) -> float:
+        return score(metric, truth, answer(seen))
 
-    whole, lost = score(inputs), []
+    whole, lost = reached(inputs), []
     features = () if inputs.features is None else names
     parts = [(True, k) for k in range(len(features))]
     parts += [(False, k) for k in range(len(channels) if inputs.sequences is not None else 0)]
     for table, place in parts:
-        drops = [whole - score(_dealt(inputs, place, rng, table=table)) for _ in range(REPEATS)]
+        drops = [whole - reached(_dealt(inputs, place, rng, table=table)) for _ in range(REPEATS)]
         lost.append(float(np.mean(drops)))
     known = (*features, *(f"packets: {name}" for name in channels))[: len(lost)]
     return _ranked(np.array(lost), known)

@@ -68,6 +68,8 @@ class FamilyScore:
     pareto: bool  # no other is both better in validation and faster
     fits: bool  # the limits of the acceptance
     winner: bool
+    tried: int = 1  # sets of hyperparameters that got a score
+    in_full: int = 1  # of them, those with all the training there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,17 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """The winner's kind of model, trained on other rows: macro-F1 on flows of the test run."""
+
+    topology: str | None  # that it was not trained on; None: rows were dealt at random instead
+    flows: int
+    score: float
+    interval: Interval
+    usual: float  # of the winner: on the same flows or, of the random split, on the test run
+
+
+@dataclass(frozen=True, slots=True)
 class OpenSet:
     """How the answer ``unknown`` does."""
 
@@ -163,6 +176,7 @@ class Findings:
     importance: tuple[Importance, ...] = ()
     importance_method: str = ""
     explained: tuple[Explained, ...] = ()
+    carried: tuple[Carried, ...] = ()
     learning: tuple[LearningPoint, ...] = ()
     histories: tuple[History, ...] = ()
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ import numpy as np
 
 from builder.config import BuildConfig
 from builder.data import Data
+from builder.evaluation.carrying import carrying
 from builder.evaluation.crossing import Side
 from builder.evaluation.examine import Examined
 from builder.evaluation.importance import (
@@ -27,11 +28,11 @@ from builder.evaluation.importance import (
     spread_rows,
 )
 from builder.evaluation.openset import leave_out
-from builder.evaluation.records import Ablation, Findings, LearningPoint, LeftOut
+from builder.evaluation.records import Ablation, Carried, Findings, LearningPoint, LeftOut
 from builder.evaluation.shap_values import tree_contributions
 from builder.evaluation.variants import Late, ablate, learning_curve
 from builder.families.base import Use
-from builder.metrics import METRICS, confusion
+from builder.metrics import score
 from builder.objective import Candidate, Objective
 
 SHAPLEY: Final = "exact Shapley values of the trees (TreeSHAP)"
@@ -49,8 +50,9 @@ def study(
 ) -> Findings:
     """The findings, and what could be found out in ``config.study_s`` besides.
 
-    Importance comes first and is never left out; then feature groups left out in turn, the
-    learning curve, and classes left out in turn. No training starts after the time.
+    Importance comes first and is never left out; then how far the winner carries, feature groups
+    left out in turn, the learning curve, and classes left out in turn. No training starts after
+    the time.
     """
     if not config.study_s:
         return examined.findings
@@ -71,6 +73,7 @@ class _Study:
 
     def run(self) -> Findings:
         found = self._importance()
+        found = replace(found, carried=self._carried())
         found = replace(found, ablation=self._ablation(), learning=self._learning())
         if found.open_set is not None:
             found = replace(found, open_set=replace(found.open_set, left_out=self._left_out()))
@@ -127,6 +130,18 @@ class _Study:
         )
         return replace(self.examined.findings, importance=importance, importance_method=PERMUTATION)
 
+    def _carried(self) -> tuple[Carried, ...]:
+        return tuple(
+            carrying(
+                self.data,
+                self.objective,
+                self.candidate,
+                self.examined.shipped.fitted,
+                late=self.late,
+                seed=self.config.seed,
+            )
+        )
+
     def _left_out(self) -> tuple[LeftOut, ...]:
         if self.config.unknown is None or len(self.data.labels) < 3:
             return ()
@@ -163,5 +178,4 @@ class _Study:
 
 def _score(side: Side, objective: Objective) -> float:
     truth = objective.target.values[side.valid].astype(np.int64)
-    table = confusion(truth, side.probabilities.argmax(axis=1), objective.target.width)
-    return METRICS[objective.metric](table)
+    return score(objective.metric, truth, side.probabilities)

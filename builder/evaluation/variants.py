@@ -11,7 +11,7 @@ import numpy as np
 from builder.evaluation.records import Ablation, LearningPoint
 from builder.families.base import Inputs
 from builder.folds import Fold
-from builder.metrics import METRICS, confusion
+from builder.metrics import score
 from builder.objective import Candidate, Objective
 from builder.result import FeatureField
 
@@ -84,5 +84,4 @@ def _score(objective: Objective, candidate: Candidate, inputs: Inputs, fold: Fol
     )
     answer = fitted.model.predict(fitted.prepare(inputs.take(fold.valid)))
     truth = objective.target.values[fold.valid].astype(np.int64)
-    table = confusion(truth, answer.argmax(axis=1), objective.target.width)
-    return METRICS[objective.metric](table)
+    return score(objective.metric, truth, answer)

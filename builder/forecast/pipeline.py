@@ -1,37 +1,43 @@
 """The whole job of a forecast: series, search on the past, one look at the test windows.
 
-Time is never shuffled: what trains ended before what validates, and that before what judges.
+Time is never shuffled: what trains ended before what validates, and that before what judges. The
+search is that of `builder.search`, with its heuristics, runners and journal.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from builder.families.base import Inputs, Model
-from builder.folds import Fold
 from builder.forecast.config import ForecastConfig
 from builder.forecast.data import Runs
 from builder.forecast.families import BASELINES, forecasters
-from builder.forecast.metrics import errors, gain
-from builder.forecast.result import ForecastResult, Judged
+from builder.forecast.judging import judged, series_scores, step_errors
+from builder.forecast.result import ForecastResult
 from builder.forecast.windows import Rows, best_season, make_rows, rolling_folds
-from builder.objective import TRIAL_ERRORS, Candidate, failed
-from builder.preprocess import Floats
+from builder.heuristics import HEURISTICS
+from builder.journal import TrialJournal, search_key
+from builder.objective import Candidate, Objective, Trainer, again
+from builder.preprocess import Floats, Preprocessing
 from builder.result import Trial
-from builder.search import best
+from builder.runners import Runner, SerialRunner
+from builder.search import Budget, Listener, Progress, best, search
 from builder.serving import OnnxModel
-from builder.space import draw
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
 EXPORT_TOLERANCE: Final = 1e-5  # relative: sums of windows are large numbers
 
-Listener = Callable[[Trial], None]
+
+def _silent(_: Progress) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,21 @@ def forecast(
     runs: Runs,
     config: ForecastConfig,
     *,
-    progress: Listener = lambda _: None,
-    clock: Callable[[], float] = time.perf_counter,
+    runner: Runner | None = None,
+    progress: Listener = _silent,
+    journal: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ForecastResult:
     """Find, train and judge a forecaster.
 
     Parameters
     ----------
+    runner
+        Who evaluates the trials; None: this process, one after the other.
     progress
         Called after every trial.
+    journal
+        Where finished trials are recorded; those that are there already are not run again.
     clock
         Seconds that only grow.
 
@@ -66,39 +78,51 @@ def forecast(
         No trial got a score, or the exported model does not answer as the trained one.
     """
     split = _split(runs, config)
-    folds = rolling_folds(split.train, folds=config.folds)
-    trials = []
-    for candidate in _candidates(config, clock):
-        trials.append(_trial(candidate, split.train, folds, config.threads, clock))
-        progress(trials[-1])
-    searched = [trial for trial in trials if trial.family not in BASELINES]
-    winner = best(searched)
-    if winner is None:
-        reasons = sorted({str(trial.error) for trial in searched}) or ["no time was left"]
-        raise GstaError(f"no trial got a score: {'; '.join(reasons[:5])}")
-    model = _fit(winner, split.train, config)
-    answers = {winner.family: _served(model, split.test.inputs)}
-    for trial in trials:
-        if trial.family in BASELINES:
-            answers[trial.family] = _fit(trial, split.train, config).predict(split.test.inputs)
-    scores = {t.family: -(t.score or 0.0) for t in (*trials, winner)}
+    objective = _objective(split.train, config)
+    searched = search(
+        objective,
+        objective.trainer.families,
+        HEURISTICS[config.heuristic](config.seed),
+        runner or SerialRunner(),
+        budget=Budget(config.trials, config.time_budget_s, config.trial_timeout_s),
+        progress=progress,
+        journal=None if journal is None else TrialJournal(journal, forecast_key(runs, config)),
+        clock=clock,
+    )
+    every = replace(objective, trainer=replace(objective.trainer, families=forecasters()))
+    baselines = tuple(
+        every(Candidate(config.trials + place, name, {}, config.seed))
+        for place, name in enumerate(BASELINES)
+    )
+    chosen = _chosen(searched, baselines)
+    models = {name: _fit(trial, every.trainer, split.train) for name, trial in chosen.items()}
+    winner = next(iter(chosen.values()))
+    answers = {name: model.predict(split.test.inputs) for name, model in models.items()}
+    onnx = models[winner.family].export()
+    answers[winner.family] = _served(onnx, answers[winner.family], split.test.inputs)
     return ForecastResult(
         config=config.model_dump(mode="json"),
         series=runs.train.names,
         season=split.season,
         season_found=config.season is None,
         split=split.says,
-        trials=tuple(trials),
+        trials=(*searched, *baselines),
         winner=winner,
-        judged=_judged(split.test, answers, scores, config.seed),
+        judged=judged(split.test, answers, chosen, seed=config.seed),
         train_rows=len(split.train),
         test_rows=len(split.test),
-        onnx=model.export(),
+        onnx=onnx,
         source=runs.source,
         source_sha256=runs.sha256,
         versions=versions(),
-        example=_example(split.test, answers, winner.family),
+        scores=series_scores(split.test, answers, winner.family, runs.train.names),
+        steps=step_errors(split.test, answers, winner.family),
     )
+
+
+def forecast_key(runs: Runs, config: ForecastConfig) -> str:
+    """A digest of all that the score of given hyperparameters depends on."""
+    return search_key(runs.sha256, config)
 
 
 def _split(runs: Runs, config: ForecastConfig) -> _Split:
@@ -126,91 +150,36 @@ def _split(runs: Runs, config: ForecastConfig) -> _Split:
     return _Split(train, test, season, says)
 
 
-def _candidates(config: ForecastConfig, clock: Callable[[], float]) -> Iterator[Candidate]:
-    """The baselines, then draws of the families in turn, each from its number and the seed."""
-    begin = clock()
-    for place, name in enumerate(BASELINES):
-        yield Candidate(config.trials + place, name, {}, config.seed)
-    searched = [name for name in config.families if name not in BASELINES]
-    for number in range(config.trials if searched else 0):
-        if clock() - begin > config.time_budget_s:
-            return
-        family = searched[number % len(searched)]
-        rng = np.random.default_rng([config.seed, number])
-        params = draw(forecasters()[family].space, rng)
-        yield Candidate(number, family, params, int(rng.integers(2**31)))
+def _objective(rows: Rows, config: ForecastConfig) -> Objective:
+    width = rows.inputs.table().shape[1]
+    as_it_is = Preprocessing((0.0,) * width, (0.0,) * width, (math.inf,) * width)
+    families = {name: forecasters()[name] for name in config.families}
+    trainer = Trainer(families, "constant", config.threads, steps=as_it_is)
+    folds = rolling_folds(rows, folds=config.folds)
+    return Objective(trainer, rows.inputs, rows.target, folds)
 
 
-def _trial(
-    candidate: Candidate,
-    rows: Rows,
-    folds: tuple[Fold, ...],
-    threads: int,
-    clock: Callable[[], float],
-) -> Trial:
-    begin, scores = clock(), list[float]()
-    family = forecasters()[candidate.family]
-    try:
-        for fold in folds:
-            train, valid = rows.take(fold.train), rows.take(fold.valid)
-            model = family.fit(
-                train.inputs,
-                train.target,
-                params=candidate.params,
-                seed=candidate.seed,
-                threads=threads,
-            )
-            scores.append(-errors(valid.target.values, model.predict(valid.inputs)).mae)
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("the forecast is not finite")
-    except TRIAL_ERRORS as error:
-        why = f"{type(error).__name__}: {error}"
-        return failed(candidate, why, seconds=clock() - begin, scores=[])
-    return Trial(
-        number=candidate.number,
-        family=candidate.family,
-        params=candidate.params,
-        fold_scores=tuple(scores),
-        score=float(np.mean(scores)),
-        seconds=clock() - begin,
-        status="ok",
-    )
+def _chosen(searched: tuple[Trial, ...], baselines: tuple[Trial, ...]) -> dict[str, Trial]:
+    """The best trial of each family by name: the winner first, the baselines last."""
+    by_family: dict[str, list[Trial]] = {}
+    for trial in searched:
+        by_family.setdefault(trial.family, []).append(trial)
+    found = [one for one in map(best, by_family.values()) if one is not None]
+    if not found:
+        reasons = sorted({str(trial.error) for trial in searched})
+        raise GstaError(f"no trial got a score: {'; '.join(reasons[:5])}")
+    found.sort(key=lambda trial: -(trial.score or 0.0))
+    return {trial.family: trial for trial in (*found, *baselines)}
 
 
-def _fit(trial: Trial, rows: Rows, config: ForecastConfig) -> Model:
-    seed = int(np.random.default_rng([config.seed, trial.number]).integers(2**31))
-    return forecasters()[trial.family].fit(
-        rows.inputs, rows.target, params=trial.params, seed=seed, threads=config.threads
-    )
+def _fit(trial: Trial, trainer: Trainer, rows: Rows) -> Model:
+    return trainer.fit(again(trial), rows.inputs, rows.target).model
 
 
-def _served(model: Model, inputs: Inputs) -> Floats:
+def _served(onnx: bytes, native: Floats, inputs: Inputs) -> Floats:
     """The answer of the model that will be shipped."""
-    native, answer = model.predict(inputs), OnnxModel(model.export()).predict(inputs)
+    answer = OnnxModel(onnx).predict(inputs)
     away = float((np.abs(native - answer) / (1 + np.abs(native))).max())
     if not away <= EXPORT_TOLERANCE:
         raise GstaError(f"the exported model differs from the trained one by {away:g} of a value")
     return answer
-
-
-def _judged(
-    rows: Rows, answers: dict[str, Floats], scores: dict[str, float], seed: int
-) -> tuple[Judged, ...]:
-    truth = rows.target.values.astype(np.float64)
-    seasonal = answers["seasonal_naive"].astype(np.float64)
-    return tuple(
-        Judged(
-            family,
-            scores[family],
-            errors(truth, answer),
-            gain(truth, answer.astype(np.float64), seasonal, rows.origin, seed=seed),
-        )
-        for family, answer in answers.items()
-    )
-
-
-def _example(rows: Rows, answers: dict[str, Floats], winner: str) -> dict[str, tuple[float, ...]]:
-    first = np.flatnonzero(rows.series == rows.series.min())
-    lines = {"truth": rows.target.values, winner: answers[winner]}
-    lines["seasonal_naive"] = answers["seasonal_naive"]
-    return {name: tuple(values[first, 0].astype(float).tolist()) for name, values in lines.items()}

@@ -24,7 +24,8 @@ class Rows:
 
     ``inputs.features`` is float32 [n, past + horizon]: the past windows, oldest first, then the
     windows one season (or whole seasons) before those to come. ``target.values`` is float32
-    [n, horizon]. ``origin`` [n] is the first window to come, ``series`` [n] the series.
+    [n, horizon], its groups are the moments. ``origin`` [n] is the first window to come,
+    ``series`` [n] the series.
     """
 
     inputs: Inputs
@@ -69,10 +70,11 @@ def make_rows(series: Series, *, past: int, horizon: int, season: int) -> Rows:
     before = values[:, origins[:, None] + ahead - back]
     target = values[:, origins[:, None] + ahead]
     features = np.concatenate([seen, before], axis=2).reshape(-1, past + horizon)
+    moments = np.tile(origins, len(values))
     return Rows(
         Inputs(features.astype(np.float32)),
-        Target("forecast", target.reshape(-1, horizon).astype(np.float32), horizon),
-        np.tile(origins, len(values)),
+        Target("forecast", target.reshape(-1, horizon).astype(np.float32), horizon, moments),
+        moments,
         np.repeat(np.arange(len(values)), len(origins)),
     )
 

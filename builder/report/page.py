@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.evaluation.records import Findings, Judgement
-from builder.metrics import rare_precision
+from builder.metrics import absent, rare_precision
 from builder.report import charts
 from builder.report.parallel import parallel
 from builder.result import BuildResult, Trial
@@ -34,7 +34,7 @@ def render_report(result: BuildResult, *, name: str) -> str:
     found = result.findings
     if found is None:
         raise ValueError("a result without findings has nothing to report")
-    return _template().render(
+    return template("report.html.j2").render(
         name=name,
         result=result,
         found=found,
@@ -42,16 +42,19 @@ def render_report(result: BuildResult, *, name: str) -> str:
         figures=list(_figures(result, found)),
         classes=[*_classes(found.test)],
         unseen=None if found.unseen is None else [*_classes(found.unseen)],
+        absent="" if found.unseen is None else absent(found.unseen.evaluation),
         winner=result.winner,
-        trials=_trials(result),
+        trials=trial_pictures(result.trials),
         errors=found.errors[:ERRORS],
         rare=RARE,
-        **{key: _safe(svg) for key, svg in _pictures(found).items()},
+        **{key: safe(svg) for key, svg in _pictures(found).items()},
     )
 
 
 def _sections(found: Findings) -> Iterator[Section]:
     yield from (("classes", "Classes"), ("confusion", "Confusion"), ("families", "Families"))
+    if found.carried:
+        yield ("carries", "How far it carries")
     yield from (("trials", "Trials"), ("curves", "Precision and recall"))
     yield ("calibration", "Calibration")
     if found.open_set is not None:
@@ -98,10 +101,10 @@ def _classes(judged: Judgement) -> Iterator[dict[str, str]]:
         yield row
 
 
-def _trials(result: BuildResult) -> list[dict[str, object]]:
+def trial_pictures(trials: Sequence[Trial]) -> list[dict[str, object]]:
     """Of each family its picture and how many trials had no score."""
     families: dict[str, list[Trial]] = {}
-    for trial in result.trials:
+    for trial in trials:
         families.setdefault(trial.family, []).append(trial)
     return [
         {
@@ -110,7 +113,7 @@ def _trials(result: BuildResult) -> list[dict[str, object]]:
             "failed": [one for one in members if one.status == "failed"],
             "skipped": sum(one.status == "skipped" for one in members),
             "best": max((one.score for one in members if one.score is not None), default=None),
-            "picture": _safe(parallel(members))
+            "picture": safe(parallel(members))
             if sum(one.score is not None for one in members) > 1
             else None,
         }
@@ -138,17 +141,18 @@ def _pictures(found: Findings) -> dict[str, str]:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page of this package; it may include what the card has."""
     from jinja2 import Environment, FileSystemLoader
 
     import audit.card
 
     folders = [Path(__file__).parent, Path(audit.card.__file__).parent]
     environment = Environment(loader=FileSystemLoader(folders), autoescape=True, trim_blocks=True)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
-def _safe(svg: str) -> str:
+def safe(svg: str) -> str:
     """A picture of ours, whose texts are escaped already."""
     from markupsafe import Markup
 

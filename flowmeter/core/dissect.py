@@ -45,7 +45,7 @@ def _outer(data: Bytes, packets: Records, count: int) -> None:
         if packet.link == 1 and packet.captured >= 14:
             kind = u16(data, at - 2)
         if kind not in (IPV4, IPV6):  # more than plain Ethernet
-            kind, at = link(data, packet.link, packet.at, packet.at + packet.captured)
+            kind, at = link(data, packet.link, packet.at + 0, packet.at + packet.captured)
         if kind < 0:
             packet.reject = -kind
         else:

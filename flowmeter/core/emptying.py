@@ -34,16 +34,6 @@ class Fields:
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self._columns[name]
 
-    def reordered(self, places: npt.NDArray[np.intp]) -> Fields:
-        """The records in another order."""
-        return Fields({name: column[places] for name, column in self._columns.items()})
-
-    @staticmethod
-    def joined(parts: Sequence[Fields]) -> Fields:
-        """The records of all parts, one part after the other."""
-        names = parts[0]._columns
-        return Fields({name: np.concatenate([part[name] for part in parts]) for name in names})
-
 
 class Column(NamedTuple):
     """Where a field is in a buffer of columns."""
@@ -53,14 +43,34 @@ class Column(NamedTuple):
     before: int  # bytes of a record in the buffer before it
 
 
-def take_fields(rows: Bytes, slots: Slots, dtype: np.dtype[np.generic], records: int = 1) -> Fields:
-    """Take the rows [n, bytes] of these slots, each of some records, out: zeros stay behind."""
+class Taken(NamedTuple):
+    """Rows to be taken out of an array, and where they are to be among those of all arrays."""
+
+    rows: npt.NDArray[Any]  # [n, m]
+    slots: Slots
+    places: Slots
+
+
+def take_fields(parts: Sequence[Taken], dtype: np.dtype[np.generic], records: int = 1) -> Fields:
+    """Take rows of bytes, each of some records, out of one array or several: zeros stay behind."""
     steps, columns = _plan(dtype, records)
-    buffer: Bytes = np.empty(rows.shape[1] * len(slots), np.uint8)
-    typed: list[Any] = [(rows.view(f"i{width}"), buffer.view(f"i{width}")) for width in WIDTHS]
-    (rows8, out8), (rows4, out4), (rows2, out2), (rows1, out1) = typed
-    collect(rows8, rows4, rows2, rows1, slots, steps, out8, out4, out2, out1)
-    return Fields({name: _column(buffer, where, len(slots)) for name, where in columns.items()})
+    count = sum(len(part.slots) for part in parts)
+    buffer: Bytes = np.empty(parts[0].rows.shape[1] * count, np.uint8)
+    out8, out4, out2, out1 = (buffer.view(f"i{width}") for width in WIDTHS)
+    for rows, slots, places in parts:
+        rows8, rows4, rows2, rows1 = (rows.view(f"i{width}") for width in WIDTHS)
+        collect(
+            rows8, rows4, rows2, rows1, slots, places, count, steps, out8, out4, out2, out1
+        )  # fmt: skip
+    return Fields({name: _column(buffer, where, count) for name, where in columns.items()})
+
+
+def take_words(parts: Sequence[Taken]) -> Words:
+    """Take rows of words out of one array or several: zeros stay behind."""
+    out = np.empty((sum(len(part.slots) for part in parts), parts[0].rows.shape[1]), np.uint32)
+    for rows, slots, places in parts:
+        empty(rows, slots, places, out)
+    return out
 
 
 def _column(buffer: Bytes, where: Column, count: int) -> npt.NDArray[Any]:
@@ -89,52 +99,53 @@ def _plan(dtype: np.dtype[np.generic], records: int) -> tuple[Integers, dict[str
 
 @compiled
 def collect(  # noqa: PLR0912, PLR0917, C901 - compiled; a loop for each width
-    rows8: Indexed, rows4: Indexed, rows2: Indexed, rows1: Indexed, slots: Slots, plan: Integers,
-    out8: Indexed, out4: Indexed, out2: Indexed, out1: Indexed,
+    rows8: Indexed, rows4: Indexed, rows2: Indexed, rows1: Indexed, slots: Slots, places: Slots,
+    count: Int, plan: Integers, out8: Indexed, out4: Indexed, out2: Indexed, out1: Indexed,
 ) -> None:  # fmt: skip
     """Move numbers of each width from the rows [n, m] of these slots to columns; then clear them.
 
     The rows are the same ones, seen as numbers of 8, 4, 2 and 1 bytes. ``plan`` says for each
     column its width, its place in a row, and how many columns of that width would lie before it.
+    A column has ``count`` numbers, and the row's is at the slot's place among them.
     """
-    count = len(slots)
-    for begin in range(0, count, BLOCK_ROWS):
-        end = min(begin + BLOCK_ROWS, count)
+    for begin in range(0, len(slots), BLOCK_ROWS):
+        end = min(begin + BLOCK_ROWS, len(slots))
         for index in range(begin, end):
             for at in range(0, rows1.shape[1], LINE_BYTES):
                 prefetch(rows1, np.int64(slots[index]) * rows1.shape[1] + at)
         for step in range(len(plan)):
-            width, place, before = plan[step, 0], np.uint64(plan[step, 1]), plan[step, 2] * count
+            width, place = plan[step, 0], np.uint64(plan[step, 1])
+            before = np.uint64(plan[step, 2] * count)
             if width == 8:
                 for index in range(begin, end):
-                    out8[np.uint64(before + index)] = rows8[_row(slots, index), place]
+                    out8[before + _row(places, index)] = rows8[_row(slots, index), place]
             elif width == 4:
                 for index in range(begin, end):
-                    out4[np.uint64(before + index)] = rows4[_row(slots, index), place]
+                    out4[before + _row(places, index)] = rows4[_row(slots, index), place]
             elif width == 2:
                 for index in range(begin, end):
-                    out2[np.uint64(before + index)] = rows2[_row(slots, index), place]
+                    out2[before + _row(places, index)] = rows2[_row(slots, index), place]
             elif width == 1:
                 for index in range(begin, end):
-                    out1[np.uint64(before + index)] = rows1[_row(slots, index), place]
+                    out1[before + _row(places, index)] = rows1[_row(slots, index), place]
         for index in range(begin, end):
             for word in range(rows8.shape[1]):
                 rows8[slots[index], word] = 0
 
 
 @helper
-def _row(slots: Slots, index: Int) -> np.uint64:
-    """The slot, unsigned: no place to be counted from the end."""
-    return np.uint64(slots[np.uint64(index)])
+def _row(rows: Slots, index: Int) -> np.uint64:
+    """The number of a row, unsigned: none to be counted from the end."""
+    return np.uint64(rows[np.uint64(index)])
 
 
 @compiled
-def empty(rows: Words, slots: Slots, out: Words) -> None:
-    """Move the rows [n, words] of these slots to ``out``; what stays behind is zeros."""
+def empty(rows: Words, slots: Slots, places: Slots, out: Words) -> None:
+    """Move the rows [n, words] of these slots to their places; what stays behind is zeros."""
     width = rows.shape[1]
     for index in range(len(slots)):
-        slot = slots[index]
+        slot, place = slots[index], places[index]
         for word in range(width):
-            out[index, word] = rows[slot, word]
+            out[place, word] = rows[slot, word]
         for word in range(width):
             rows[slot, word] = 0

@@ -36,6 +36,12 @@ def home(table: Integers, key: Any) -> Int:
 
 
 @helper
+def shard_of(packet: Record, shards: Int) -> Int:
+    """Which of the shards the packet's flow falls to, by the upper bits of its hash."""
+    return np.int64(packet.hash >> np.uint64(40)) * shards >> 24
+
+
+@helper
 def find(table: Integers, flows: Indexed, packet: Record) -> Int:
     """The table position of the packet's key, or the empty one where it belongs."""
     mask = np.int64(len(table) - 1)

@@ -24,15 +24,15 @@ def identify(packets: Records, count: int, fragments: Records) -> None:
             carry(fragments, packet)
             if packet.reject != 0:
                 continue
+        # The addresses are in the key's places already, which are theirs: in order or swapped.
         if _from_low(packet):
             packet.from_low = 1
-            packet.low_hi, packet.low_lo = packet.src_hi, packet.src_lo
-            packet.high_hi, packet.high_lo = packet.dst_hi, packet.dst_lo
             packet.tag = _tag(packet, packet.src_port, packet.dst_port)
         else:
             packet.from_low = 0
-            packet.low_hi, packet.low_lo = packet.dst_hi, packet.dst_lo
+            low_hi, low_lo = packet.dst_hi, packet.dst_lo
             packet.high_hi, packet.high_lo = packet.src_hi, packet.src_lo
+            packet.low_hi, packet.low_lo = low_hi, low_lo
             packet.tag = _tag(packet, packet.dst_port, packet.src_port)
         packet.hash = _hash(packet)
 

@@ -1,4 +1,4 @@
-"""Memory layouts that the compiled loops share: a packet, a flow, its two sides, sent segments.
+"""Memory layouts that the compiled loops share: a flow, its two sides, sent segments.
 
 They are numpy record types, so that a loop says ``side.packets += 1`` and a change of layout is a
 change of type, which renews compiled code by itself.
@@ -53,57 +53,6 @@ def _lines(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> np.dt
         align=True,
     )
 
-
-PACKET: Final = np.dtype(
-    [
-        # Filled by the file walkers.
-        ("time_ns", "i8"),  # since 1970; -1: the file holds none that can be
-        ("at", "i8"),  # where the frame begins in the block that was read
-        ("captured", "i8"),
-        ("wire", "i8"),
-        ("link", "i4"),  # link type; -1: the file does not say
-        # Filled by the dissector.
-        ("reject", "i4"),  # 0: belongs to a flow
-        ("src_hi", "u8"),
-        ("src_lo", "u8"),
-        ("dst_hi", "u8"),
-        ("dst_lo", "u8"),
-        ("src_port", "u2"),  # 0 for protocols without ports
-        ("dst_port", "u2"),
-        ("version", "u1"),
-        ("protocol", "u1"),
-        ("fragment", "u1"),
-        ("ttl", "u1"),
-        ("tos", "u1"),  # IPv4 TOS, IPv6 traffic class
-        ("flags", "u1"),
-        ("options", "u1"),
-        ("window_scale", "i1"),  # -1: not offered
-        ("mss", "u2"),  # 0: not announced
-        ("window", "u2"),
-        ("ip_id", "u2"),  # 0 for IPv6
-        ("hello", "u1"),
-        ("ip_bytes", "i4"),
-        ("payload_bytes", "i4"),
-        ("beyond", "i4"),  # payload that lengths claim beyond the frame; -1: the IPv4 length is 0
-        ("seq", "u4"),
-        ("ack", "u4"),
-        ("hello_version", "u4"),  # TLS: the 16 bits of the record's body; QUIC: its 32 bits
-        ("hello_bytes", "i4"),  # TLS: length of the handshake message; QUIC: UDP payload
-        # Filled from those: the key of its flow, as in FLOW.
-        ("from_low", "u1"),  # the sender is the lower end point
-        ("low_hi", "u8"),
-        ("low_lo", "u8"),
-        ("high_hi", "u8"),
-        ("high_lo", "u8"),
-        ("tag", "u8"),
-        ("hash", "u8"),
-        # Filled by the tracker.
-        ("slot", "i4"),  # of the flow that took it; -1: none
-        ("opens", "u1"),  # 0: no; 1: a flow began with it; 2: the next segment of one did
-        ("direction", "u1"),  # C2S or S2C in that flow
-    ],
-    align=True,
-)
 
 FLOW: Final = _lines(
     # What every packet reads or writes.
@@ -298,3 +247,4 @@ class Rows(NamedTuple):
     gaps: npt.NDArray[np.float32]  # [n, N] µs since the packet before
     payloads: npt.NDArray[np.int32]  # [n, FIRST_PAYLOADS], negative from the responder, 0 none
     recent: Records  # RECENT [n], or empty
+    slots: Slots  # [n] where they were

@@ -37,7 +37,7 @@ def look(data: Bytes, packets: Records, seen: Records, looked: Records, mtu: int
     for index in range(len(packets)):
         packet = packets[index]
         hashed = np.uint64(14695981039346656037) ^ np.uint64(packet.wire)
-        for at in range(packet.at, packet.at + min(packet.captured, COMPARED_BYTES)):
+        for at in range(packet.at + 0, packet.at + min(packet.captured, COMPARED_BYTES)):
             hashed = (hashed ^ np.uint64(data[at])) * np.uint64(1099511628211)  # FNV-1a
         before = seen[np.int64(hashed >> np.uint64(48))]
         if before.hash == hashed and abs(packet.time_ns - before.time_ns) <= REPEAT_NS:

@@ -7,6 +7,7 @@ never used cost no memory.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowmeter.core.emptying import empty, take_fields
+from flowmeter.core.emptying import Taken, take_fields, take_words
 from flowmeter.core.layout import (
     FIRST_PAYLOADS,
     FLOW,
@@ -180,27 +181,9 @@ class Memory:
         self._grow(("segments",), 2 * before)
         self._add_segments(before)
 
-    def take(self, slots: Slots) -> Rows:
-        """What is in these slots, which then are what the core expects of free ones: all zeros."""
-        recent: Any = np.zeros(0, RECENT)
-        if self.recent:
-            recent = self._taken("recent", slots)
-        return Rows(
-            flows=take_fields(self._growing["flows"].raw(np.uint8), slots, FLOW),
-            sides=take_fields(self._growing["sides"].raw(np.uint8), slots, SIDE, 2),
-            words=self._taken("words", slots),
-            gaps=self._taken("gaps", slots),
-            payloads=self._taken("payloads", slots),
-            recent=recent,
-        )
-
-    def _taken(self, name: str, slots: Slots) -> Any:
-        growing = self._growing[name]
-        rows, like = growing.raw(np.uint32), growing.array()
-        # As plain words: to take records one by one would be slow.
-        words = np.empty((len(slots), rows.shape[1]), np.uint32)
-        empty(rows, slots, words)
-        return words.view(like.dtype).reshape(len(slots), *like.shape[1:])
+    def raw(self, name: str) -> npt.NDArray[Any]:
+        """The rows of an array of `ROWS` or ``recent``: records as bytes, others as words."""
+        return self._growing[name].raw(np.uint8 if name in {"flows", "sides"} else np.uint32)
 
     def _grow(self, names: tuple[str, ...], rows: int) -> None:
         without: dict[str, Any] = dict.fromkeys(self._named())
@@ -229,3 +212,28 @@ class Memory:
         segments["next"][-1] = cursor["free_segment"][0]
         cursor["free_segment"] = first
         cursor["spare_segments"] += len(segments) - first
+
+
+def take_rows(memories: Sequence[Memory], slots: Sequence[Slots], places: Sequence[Slots]) -> Rows:
+    """Take flows out of memories, each to its place; freed slots are all zeros, as they must be."""
+
+    at = np.empty(sum(map(len, slots)), np.int32)
+    for its, places_of in zip(slots, places, strict=True):
+        at[places_of] = its
+
+    def parts(name: str) -> list[Taken]:
+        held = [memory.raw(name) for memory in memories]
+        return [Taken(*part) for part in zip(held, slots, places, strict=True)]
+
+    recent: Any = np.zeros(0, RECENT)
+    if memories[0].recent:
+        recent = take_words(parts("recent")).view(RECENT).reshape(-1)
+    return Rows(
+        flows=take_fields(parts("flows"), FLOW),
+        sides=take_fields(parts("sides"), SIDE, 2),
+        words=take_words(parts("words")),
+        gaps=take_words(parts("gaps")).view(np.float32),
+        payloads=take_words(parts("payloads")).view(np.int32),
+        recent=recent,
+        slots=at,
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from flowmeter.core import tstat
 from flowmeter.core.fetch import BLOCK_PACKETS, fetch_flows
-from flowmeter.core.hashing import entry, find, forget, slot_of
+from flowmeter.core.hashing import entry, find, forget, shard_of, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
@@ -53,7 +53,8 @@ def track(  # noqa: PLR0912, PLR0917, C901 - compiled
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
     for index in range(begin, len(packets)):
         if (index - begin) % BLOCK_PACKETS == 0:
-            fetch_flows(store, packets, index, min(index + BLOCK_PACKETS, len(packets)))
+            end = min(index + BLOCK_PACKETS, len(packets))
+            fetch_flows(store, packets, index, end, shard, shards)
         packet = packets[index]
         if cursor.spare_segments < SPARE_SEGMENTS:
             return index
@@ -64,7 +65,7 @@ def track(  # noqa: PLR0912, PLR0917, C901 - compiled
         cursor.clock_ns = packet.time_ns
         if clock_ns >= cursor.turn_ns:
             _turn(store, clock_ns)
-        if shards > 1 and np.int64(packet.hash >> np.uint64(40)) % shards != shard:
+        if shards > 1 and shard_of(packet, shards) != shard:
             continue
         place = find(table, flows, packet)
         slot = slot_of(table[place])

@@ -40,7 +40,7 @@ def _may_carry(packet: Record) -> bool:
 @helper
 def _innermost(data: Bytes, packet: Record) -> None:
     captured_end = packet.at + packet.captured
-    kind, at = link(data, packet.link, packet.at, captured_end)
+    kind, at = link(data, packet.link, packet.at + 0, captured_end)
     upper = ip(data, packet, kind, at)
     for _ in range(DEEPEST):
         end = at + packet.ip_bytes

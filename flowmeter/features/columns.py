@@ -34,7 +34,7 @@ class Columns:
     --------
     >>> from flowmeter.core.layout import FLOW, RECENT, SIDE
     >>> sides, none = np.zeros((3, 2), SIDE), np.zeros((3, 0), np.int32)
-    >>> rows = Rows(np.zeros(3, FLOW), sides, none, none, none, np.zeros(0, RECENT))
+    >>> rows = Rows(np.zeros(3, FLOW), sides, none, none, none, np.zeros(0, RECENT), np.arange(3))
     >>> Columns(rows).side("packets").shape
     (2, 3)
     """

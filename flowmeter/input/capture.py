@@ -12,7 +12,8 @@ import numpy as np
 from flowmeter.core.dissect import dissect
 from flowmeter.core.fragments import new_fragments
 from flowmeter.core.keys import identify
-from flowmeter.core.layout import PACKET, Bytes, Integers, Records
+from flowmeter.core.layout import Bytes, Integers, Records
+from flowmeter.core.packet import PACKET
 from flowmeter.input import pcap, pcapng
 from flowmeter.input.blocks import Blocks, capture_error
 from topologies.errors import CaptureError, InputError
@@ -214,11 +215,17 @@ def _in_order(readers: Sequence[CaptureReader]) -> Iterator[Records]:
             min(open_queues, key=lambda queue: queue.last_ns).read()
         coming = [queue.last_ns for queue in (*now, *later[-1:]) if queue.more]
         taken = [queue.take(min(coming, default=None)) for queue in now]
-        packets = np.concatenate([records for _, records in taken])
+        packets = joined([records for _, records in taken])
         if len(packets):
             times_ns = np.concatenate([times for times, _ in taken])
             yield packets[np.argsort(times_ns, kind="stable")]
         now = [queue for queue in now if queue.more or queue.waits]
+
+
+def joined(batches: Sequence[Records]) -> Records:
+    """Batches of packets as one."""
+    # Without its type, numpy would give names that share a place places of their own.
+    return np.concatenate(batches, dtype=PACKET)
 
 
 class _Queue:
@@ -250,7 +257,7 @@ class _Queue:
         times_ns = np.maximum.accumulate(np.maximum(batch["time_ns"], self.last_ns))
         self.last_ns = int(times_ns[-1])
         self._times_ns = np.append(self._times_ns, times_ns)
-        self._packets = np.append(self._packets, batch)
+        self._packets = joined([self._packets, batch])
 
     def take(self, horizon_ns: int | None) -> tuple[Integers, Records]:
         """Remove the packets before the horizon: no file can still bring an earlier one."""

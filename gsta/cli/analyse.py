@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import analyser
+from flowmeter import meter
 from gsta.cli.common import print_records, reporter
 from gsta.workspace import Workspace
 from sta_registry import Registry, Store, load_sta
@@ -52,13 +53,14 @@ def analyse(
 ) -> None:
     """Tell the class of every flow in CAPTURES, which are of one point in the network.
 
-    An analyser that was trained on somebody else's flow table takes such tables instead,
-    and a forecaster takes flow tables of `gsta meter`.
+    An analyser that was trained on somebody else's flow table takes such tables instead. A
+    forecaster says what comes after the last flow of captures, or of flow tables of `gsta meter`.
     """
-    if (Path(model) / FORECAST_FILE).is_file():
-        _forecast(Path(model), captures, form, out=out)
+    folder = Registry(Store.open(Workspace.default().home)).resolve(model)
+    if (folder / FORECAST_FILE).is_file():
+        _forecast(folder, captures, form, out=out)
         return
-    sta = load_sta(Registry(Store.open(Workspace.default().home)).resolve(model))
+    sta = load_sta(folder)
     look = analyser.analyse if sta.manifest.table is None else analyser.analyse_tables
     with reporter().stage("analyse"):
         verdicts = look(captures, sta, threshold=threshold, all_probabilities=all_probabilities)
@@ -80,22 +82,27 @@ def analyse(
 def _forecast(
     folder: Path, flows: tuple[Path, ...], form: analyser.OutputFormat, *, out: Path | None
 ) -> None:
-    """What a forecaster says comes after flow tables."""
-    tables = []
-    for path in flows:
-        try:
-            tables.append(pq.ParquetFile(path).read())
-        except (OSError, pa.ArrowInvalid) as error:
-            remedy = "give a flow table of 'gsta meter'"
-            got = str(error).splitlines()[0]
-            raise InputError(Problem(str(path), "", "a flow table", got, remedy)) from error
+    """What a forecaster says comes after captures or flow tables."""
+    tables = [_flow_table(path) for path in flows if path.suffix == ".parquet"]
+    if captures := [path for path in flows if path.suffix != ".parquet"]:
+        tables.append(meter(captures).table)
     names = ", ".join(map(str, flows))
-    answer = load_forecaster(folder).predict(pa.concat_tables(tables), source=names)
+    both = pa.concat_tables(tables, promote_options="default")
+    answer = load_forecaster(folder).predict(both, source=names)
     if form == "table" and out is None:
         print_records(answer.to_pylist(), "table", columns=answer.column_names)
         return
     destination = out or sys.stdout.buffer
     analyser.write_verdicts(answer, "csv" if form == "table" else form, destination)
+
+
+def _flow_table(path: Path) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowInvalid) as error:
+        remedy = "give a flow table of 'gsta meter'"
+        got = str(error).splitlines()[0]
+        raise InputError(Problem(str(path), "", "a flow table", got, remedy)) from error
 
 
 def _reasons(rejects: dict[str, int]) -> str:

@@ -9,15 +9,17 @@ import click
 
 import builder
 from audit.patch import read_patch
+from builder.evaluation.records import FamilyScore
 from gsta.cli.common import format_option, next_step, print_records, reporter
+from gsta.cli.forecasting import print_forecast, require_champion
 from gsta.cli.lab import as_run_options, backend_option, run_options
 from gsta.derive import derive
+from gsta.forecasting import build_forecast
 from gsta.generate import Labs
 from gsta.order import Order, load_spec
 from gsta.pipeline import build as run_pipeline
 from gsta.workspace import Workspace
-from sta_registry import Store
-from topologies.errors import GateError
+from sta_registry import Registered, Store
 
 
 @click.command()
@@ -57,7 +59,10 @@ def build(
     output_format: str,
     **chosen: Any,
 ) -> None:
-    """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration."""
+    """Build the analyser that SPEC asks for: lab, flows, labels, audit, search, registration.
+
+    For a task of type forecast: lab, flows, series, search, registration.
+    """
     order = load_spec(spec)
     changes = None if patch is None else read_patch(patch)
     workspace = Workspace.default()
@@ -71,25 +76,36 @@ def build(
     folder = workspace.new_build(order.spec.model.name)
     if changes is not None:
         order = derive(order, changes.model.changes, folder, patch=changes.source)
+    runner = builder.SerialRunner() if serial else _ray(order, ray_address)
+    store = Store.open(workspace.home)
+    if order.spec.model.task.type == "forecast":
+        if again:
+            raise click.UsageError("a forecast needs no labels, so no audit: leave --until-clean")
+        made = build_forecast(
+            order, folder=folder, store=store, labs=labs, runner=runner, reporter=progress
+        )
+        print_forecast(made.result, output_format)
+        _end(made.registered, folder, "FLOWS.parquet")
+        return
     outcome = run_pipeline(
         order,
         folder=folder,
-        store=Store.open(workspace.home),
+        store=store,
         labs=labs,
         again=again,
-        runner=builder.SerialRunner() if serial else _ray(order, ray_address),
+        runner=runner,
         reporter=progress,
     )
     print_result(outcome.result, output_format)
-    registered = outcome.registered
-    progress.say(f"results in {outcome.folder}; report.html shows them")
-    if not registered.champion:
-        unmet = "; ".join(str(check) for check in registered.checks if not check.met)
-        raise GateError(
-            f"{registered.name}/{registered.version} is registered but no champion: {unmet}"
-        )
-    progress.say(f"{registered.name}/{registered.version} is the champion")
-    next_step(f"gsta analyse --model {registered.name}@champion CAPTURE.pcap")
+    _end(outcome.registered, folder, "CAPTURE.pcap")
+
+
+def _end(registered: Registered, folder: Path, what: str) -> None:
+    """Say where the results are, and what can be done with them."""
+    progress = reporter()
+    progress.say(f"results in {folder}; report.html shows them")
+    require_champion(registered)
+    next_step(f"gsta analyse --model {registered.name}@champion {what}")
 
 
 def _ray(order: Order, address: str | None) -> builder.RayRunner:
@@ -119,19 +135,22 @@ def print_result(result: builder.BuildResult, output_format: str) -> None:
         output_format,
         columns=("class", "precision", "recall", "f1", "flows"),
     )
-    winner = result.winner
-    reporter().say(
+    winner, say = result.winner, reporter().say
+    say(
         f"{winner.family} (trial {winner.number} of {len(result.trials)}): macro-F1 "
-        f"{test.f1_macro:.3f}, accuracy {test.accuracy:.3f} on the {test.flows} flows of the test "
-        f"run; {result.validation_score:.3f} in validation "
+        f"{test.f1_macro:.3f}{_between(result)}, accuracy {test.accuracy:.3f} on the {test.flows} "
+        f"flows of the test run; {result.validation_score:.3f} in validation "
         f"({result.validation})"
     )
     if (unseen := result.unseen) is not None:
-        reporter().say(
+        say(
             f"macro-F1 {unseen.f1_macro:.3f} on {unseen.flows} flows of topologies that training "
             f"saw nothing of"
         )
-    reporter().say(_confusion(test.labels, test.confusion))
+    if result.findings is not None:
+        say(_rivals(result.findings.families))
+    say(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result.timings.items()))
+    say(_confusion(test.labels, test.confusion))
 
 
 def _between(result: builder.BuildResult) -> str:
@@ -139,6 +158,17 @@ def _between(result: builder.BuildResult) -> str:
         return ""
     interval = result.findings.test.intervals["f1_macro"]
     return f" ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _rivals(families: tuple[FamilyScore, ...]) -> str:
+    """Every family as text, the best in validation first."""
+    lines = [
+        f"{one.family:<14}{one.f1_macro:>8.3f} ({one.interval.low:.3f} to {one.interval.high:.3f})"
+        f"{one.validation_score:>12.3f}{one.tried:>8}"
+        for one in families
+    ]
+    head = f"{'family':<14}{'macro-F1 on the test run':>25}{'validation':>12}{'trials':>8}"
+    return "\n".join([head, *lines])
 
 
 def _confusion(labels: tuple[str, ...], rows: tuple[tuple[int, ...], ...]) -> str:

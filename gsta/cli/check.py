@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
+from gsta.experiments import plan_experiments
 from gsta.order import load_spec
 from gsta.spec import Spec
 from launcher.compile import check_kinds, compile_run
@@ -28,26 +29,26 @@ def check(file: Path, *, resolved: bool) -> None:
             raise InputError(problems)
         document: dict[str, object] = topology.model.model_dump(mode="json")
         document["captures"] = list(topology.model.capture_points)
-        done = f"{file}: a sound topology, {_size(topology)}"
+        done = f"{file}: a sound topology, {_size(topology, seed=1)}"
     else:
         order = load_spec(file)
         spec = order.spec.model
         document = spec.model_dump(mode="json") | {"register_as": spec.model_name}
-        topologies = zip(
-            (*spec.topologies, *spec.unseen), (*order.topologies, *order.unseen), strict=True
+        labs = "; ".join(
+            f"{one.title}: {_size(one.topology, seed=one.seed)}"
+            for one in plan_experiments(order, Path())
         )
-        has = "; ".join(f"its topology '{name}' has {_size(one)}" for name, one in topologies)
-        done = f"{file}: a sound spec; {has}"
+        done = f"{file}: a sound spec; {labs}"
     if resolved:
         click.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
     else:
         click.echo(done)
 
 
-def _size(topology: Document[Topology]) -> str:
-    plan = compile_run(topology, seed=1)
+def _size(topology: Document[Topology], *, seed: int) -> str:
+    plan = compile_run(topology, seed=seed)
     return (
-        f"{len(plan.lab.nodes)} machines, {len(plan.services)} services and, at seed 1, "
+        f"{len(plan.lab.nodes)} machines, {len(plan.services)} services and, at seed {seed}, "
         f"{len(plan.sessions)} sessions in {topology.model.duration_s:g} s"
     )
 

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gsta.cli.common import next_step, print_records, reporter
+from gsta.workspace import Workspace
+from topologies.errors import GateError
 
 if TYPE_CHECKING:
+    from builder import Runner
     from builder.forecast.result import ForecastResult
+    from sta_registry import Registered
 
 OPTIONS = {
     "of": "of",
@@ -27,14 +31,28 @@ OPTIONS = {
 
 
 def train_forecaster(
-    asked: Mapping[str, Any], *, out: Path, accept_unreleased: bool, output_format: str
+    asked: Mapping[str, Any],
+    *,
+    out: Path | None,
+    register_as: str | None,
+    runner: Runner,
+    accept_unreleased: bool,
+    output_format: str,
 ) -> None:
-    """Train, print the errors beside the baselines, and write the forecaster's folder."""
+    """Train, print the errors beside the baselines, write the forecaster's folder, register it.
+
+    Raises
+    ------
+    GateError
+        It is to be registered, and does not beat the seasonal naive forecast.
+    """
     from builder.forecast.config import ForecastConfig
     from builder.forecast.data import read_dataset_runs, read_runs
     from builder.forecast.pipeline import forecast
     from gsta.cli.options import checked_config
-    from sta_registry.forecaster import write_forecaster
+    from gsta.forecasting import write_results
+    from gsta.training import search_progress
+    from sta_registry import Registry, Store
 
     said = {name: asked[option] for option, name in OPTIONS.items() if asked[option] is not None}
     if asked["families"]:
@@ -48,20 +66,32 @@ def train_forecaster(
     else:
         runs = read_runs(flows, asked["test_flows"], config)
     with reporter().stage("forecast") as progress:
-        total, done = config.trials + 2, [0]
+        result = forecast(runs, config, runner=runner, progress=search_progress(progress))
+    print_forecast(result, output_format)
+    model = ""
+    if out is not None:
+        write_results(result, out, name=register_as or out.name)
+        reporter().say(f"the forecaster, its card and report.html are in {out}")
+        model = str(out)
+    if register_as is not None:
+        registry = Registry(Store.open(Workspace.default().home))
+        registered = registry.register_forecast(result, name=register_as)
+        require_champion(registered)
+        model = f"{registered.name}@champion"
+    next_step(f"gsta analyse --model {model} FLOWS.parquet")
 
-        def count(_: object) -> None:
-            done[0] += 1
-            progress("trials", done[0], total)
 
-        result = forecast(runs, config, progress=count)
-    write_forecaster(result, out, name=out.name)
-    _print(result, output_format)
-    reporter().say(f"the forecaster and its card are in {out}")
-    next_step(f"gsta analyse --model {out} FLOWS.parquet")
+def require_champion(registered: Registered) -> None:
+    """Say that a version is the champion; raises `GateError` where it is none."""
+    named = f"{registered.name}/{registered.version}"
+    if not registered.champion:
+        unmet = "; ".join(str(check) for check in registered.checks if not check.met)
+        raise GateError(f"{named} is registered but no champion: {unmet}")
+    reporter().say(f"{named} is the champion")
 
 
-def _print(result: ForecastResult, output_format: str) -> None:
+def print_forecast(result: ForecastResult, output_format: str) -> None:
+    """Errors of each family on stdout, what was forecast on stderr."""
     print_records(
         [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from gsta.cli.common import format_option, print_records, reporter
 from gsta.workspace import Workspace
 from sta_registry import Registry, Store, Version
 
-COLUMNS = ("model", "version", "aliases", "f1_macro", "accepted")
+COLUMNS = ("model", "version", "aliases", "f1_macro", "mae_gain", "accepted")
 
 
 def _registry() -> Registry:
@@ -22,9 +23,15 @@ def _record(version: Version) -> dict[str, object]:
         "model": version.name,
         "version": version.version,
         "aliases": " ".join(version.aliases),
-        "f1_macro": round(version.f1_macro, 4),
+        "f1_macro": _known(version.f1_macro),
+        "mae_gain": _known(version.mae_gain),
         "accepted": version.accepted,
     }
+
+
+def _known(value: float) -> float | None:
+    """A measure, if the model has it: macro-F1, or a forecaster's gain on seasonal naive."""
+    return None if isnan(value) else round(value, 4)
 
 
 @click.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from gsta.cli.common import format_option, next_step, reporter
 from gsta.cli.forecasting import train_forecaster
 from gsta.workspace import Workspace
 from topologies.errors import GateError
+
+if TYPE_CHECKING:
+    from gsta.training import Trained
+    from sta_registry import Registered
 
 FILE = click.Path(path_type=Path)
 
@@ -77,6 +81,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--also-test", type=FILE, multiple=True, help="An older dataset; may be repeated.")
 @click.option("--out", type=FILE, help="Write the analyser to this folder.")
+@click.option("--fresh", is_flag=True, help="Run every trial, also those known from before.")
 @click.option("--serial", is_flag=True, help="Search in this process, without Ray.")
 @click.option("--ray-address", help="Ray cluster to search on; default is this machine.")
 @format_option
@@ -84,6 +89,7 @@ def train(
     *,
     register_as: str | None,
     out: Path | None,
+    fresh: bool,
     serial: bool,
     ray_address: str | None,
     accept_unreleased: bool,
@@ -101,35 +107,44 @@ def train(
     --random-split. With --forecast, --flows are flow tables of `gsta meter`, and what is learnt is
     the traffic to come.
 
+    One that was stopped goes on where it was when it is called again: its trials are kept below
+    GSTA_HOME/trainings.
+
     --mapping knows: cic-ids2017, cidds-001, nsl-kdd, unsw-nb15, unsw-nb15-full.
     """
     import builder
     from gsta.cli.build import print_result
+    from gsta.stages import training_journal
     from gsta.training import begin_with
     from gsta.training import train as run_training
     from sta_registry import Registry, Store, load_sta
 
-    if forecast:
-        if out is None or register_as:
-            raise click.UsageError("a forecaster is written to a folder: --out DIR")
-        train_forecaster(
-            asked, out=out, accept_unreleased=accept_unreleased, output_format=output_format
-        )
-        return
     if not register_as and out is None:
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
+    runner = builder.SerialRunner() if serial else builder.RayRunner(address=ray_address)
+    if forecast:
+        train_forecaster(
+            asked,
+            out=out,
+            register_as=register_as,
+            runner=runner,
+            accept_unreleased=accept_unreleased,
+            output_format=output_format,
+        )
+        return
     source = _source(asked)
-    store = Store.open(Workspace.default().home) if register_as else None
+    workspace = Workspace.default()
+    store = Store.open(workspace.home) if register_as else None
     if keep_if_better and not (register_as and isinstance(source, Path)):
         raise click.UsageError("--keep-if-better needs a --dataset and --register-as NAME")
     begin = None
     if origin is not None:
-        registry = Registry(Store.open(Workspace.default().home))
+        registry = Registry(Store.open(workspace.home))
         begin = begin_with(load_sta(registry.resolve(origin.removeprefix("models:/"))), freeze)
     trained = run_training(
         source,
         _config(asked),
-        runner=builder.SerialRunner() if serial else builder.RayRunner(address=ray_address),
+        runner=runner,
         reporter=reporter(),
         store=store,
         register_as=register_as,
@@ -137,22 +152,25 @@ def train(
         accept_unreleased=accept_unreleased,
         begin=begin,
         beat_on=(source, *also_test) if keep_if_better else (),
+        journal=lambda key: training_journal(workspace.trainings, key, reporter(), fresh=fresh),
     )
     print_result(trained.result, output_format)
     for note in trained.result.notes:
         reporter().say(note)
-    model = str(out)
-    if trained.registered:
-        model = f"{trained.registered.name}/{trained.registered.version}"
-        for bout in trained.bouts:
-            reporter().say(str(bout))
-        if not trained.registered.champion:
-            raise GateError(
-                f"{model} is registered but no champion: it did not beat the one before"
-            )
-        reporter().say(f"{model} is the champion")
+    model = _champion(trained, trained.registered) if trained.registered else str(out)
     what = "CAPTURE.pcap" if trained.result.table is None else "FLOWS.csv"
     next_step(f"gsta analyse --model {model} {what}")
+
+
+def _champion(trained: Trained, registered: Registered) -> str:
+    """Name and version of the registered analyser; raises `GateError` if it is no champion."""
+    model = f"{registered.name}/{registered.version}"
+    for bout in trained.bouts:
+        reporter().say(str(bout))
+    if not registered.champion:
+        raise GateError(f"{model} is registered but no champion: it did not beat the one before")
+    reporter().say(f"{model} is the champion")
+    return model
 
 
 def _source(asked: dict[str, Any]) -> Any:

@@ -1,7 +1,9 @@
 """What programs log of their connections: both ends, as mail, web and SSH servers do.
 
 A client logs every connection it opens, whatever library opens it, and every program that it
-starts or raw socket that it makes: those open connections that its own log does not have.
+starts or raw socket that it makes: those open connections that its own log does not have, unless
+the client knows better and says so with `all_told`. A server logs those connections that it opens
+or takes for a client beside the one by which he asked.
 """
 
 from __future__ import annotations
@@ -41,6 +43,28 @@ def connection(
     """Log a connection that was opened, or asked for, and when it was begun if that was sooner."""
     began = {} if began_ns is None else {"began_ns": began_ns}
     emit("connection", protocol=protocol, **ends(local, far), **began)
+
+
+def all_told(*protocols: str) -> None:
+    """Log that all connections of these protocols are in this log, those of helpers too."""
+    emit("all-told", protocols=protocols)
+
+
+def connection_for(
+    asked: tuple[Sequence[Any], Sequence[Any]],
+    protocol: str,
+    local: Sequence[Any],
+    far: Sequence[Any],
+    began_ns: int,
+) -> None:
+    """Log what a server opened or took for a client, who asked for it by another connection.
+
+    ``asked`` is that one, over TCP: the client's end and the server's.
+    """
+    (client, port, *_), (server, service, *_) = asked
+    by = {"client_address": client, "client_port": port}
+    by |= {"asked_address": server, "asked_port": service}
+    emit("connection", protocol=protocol, began_ns=began_ns, **ends(local, far), **by)
 
 
 def tell_connections() -> None:

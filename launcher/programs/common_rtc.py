@@ -6,11 +6,25 @@ import asyncio
 import contextlib
 import fractions
 import random
+import re
 import time
+from itertools import product
 from typing import Any
 
 SOUND_HZ, SOUND_S = 48_000, 0.02
 CLOCK_HZ = 90_000
+CANDIDATE = re.compile(r"^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) ", re.MULTILINE | re.IGNORECASE)
+Ends = tuple[tuple[str, int], tuple[str, int]]
+
+
+def paths(local_sdp: str, far_sdp: str) -> list[Ends]:
+    """The ways that ICE tries: each candidate of ours with each of theirs of its IP version."""
+    ours, theirs = (
+        {(address, int(port)) for address, port in CANDIDATE.findall(sdp)}
+        for sdp in (local_sdp, far_sdp)
+    )
+    pairs = product(sorted(ours), sorted(theirs))
+    return [(near, far) for near, far in pairs if (":" in near[0]) == (":" in far[0])]
 
 
 def picture_track(rng: random.Random, size: tuple[int, int], rate: int) -> Any:

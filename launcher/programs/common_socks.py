@@ -9,13 +9,24 @@ from common import PeerError
 from common_inside import Streams
 
 SOCKS, CONNECT, IPV4 = 5, 1, 1
-NO_LOGIN, LOGIN = 0, 2
+NO_LOGIN, GSSAPI, LOGIN = 0, 1, 2
 
 
-async def ask(streams: Streams, address: str, port: int, *, login: tuple[str, str] | None) -> None:
-    """Have the proxy connect to ``address:port``; `PeerError` if it refuses."""
+async def ask(
+    streams: Streams,
+    address: str,
+    port: int,
+    *,
+    login: tuple[str, str] | None,
+    gssapi: bool = False,
+) -> None:
+    """Have the proxy connect to ``address:port``; `PeerError` if it refuses.
+
+    ``gssapi`` is offered as well, as some clients do; no proxy of the lab takes it.
+    """
     reader, writer = streams
-    methods = bytes([NO_LOGIN, LOGIN] if login else [NO_LOGIN])
+    offered = (NO_LOGIN, *([GSSAPI] if gssapi else []), *([LOGIN] if login else []))
+    methods = bytes(offered)
     writer.write(bytes([SOCKS, len(methods)]) + methods)
     chosen = (await reader.readexactly(2))[1]
     if chosen == LOGIN and login:

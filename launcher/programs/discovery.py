@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import time
 from ipaddress import ip_address, ip_network
 
 from common import Session, emit, main
+from common_log import all_told, connection
+from common_nmap import run_nmap
 from common_tool import home, run_tool
 
 MAX_ADDRESSES, MAX_RATE_S = 128, 100.0
@@ -73,15 +76,18 @@ def _by_tool(session: Session, variant: str, addresses: list[str]) -> set[str]:
     rate = str(min(float(session.params["rate_s"]), MAX_RATE_S))
     with home() as folder:
         if variant == "fping":
-            gap_ms = str(max(int(1_000 / float(rate)), 1))
+            gap_ms, began_ns = str(max(int(1_000 / float(rate)), 1)), time.time_ns()
             said = run_tool(
                 session, ["fping", "-a", "-r1", "-i", gap_ms, *addresses], folder, fine=None
             ).output
+            for address in addresses:
+                connection("icmp", ("", 0), (address, 0), began_ns)
+            all_told("tcp", "udp")  # it has none
             return set(re.findall(r"^(\d+\.\d+\.\d+\.\d+)$", said, re.MULTILINE))
-        command = ["nmap", "-sn", "-n", "--max-rate", rate, "--host-timeout", "5s", "-oG", "-"]
+        command = ["-sn", "--max-rate", rate, "--host-timeout", "5s"]
         # Within a network nmap asks by ARP, which is a sweep of its own kind.
         command += PROBES.get(variant, ()) + (("--disable-arp-ping",) if variant in PROBES else ())
-        said = run_tool(session, [*command, *addresses], folder, fine=None).output
+        said = run_nmap(session, [*command, *addresses], folder)
         return set(re.findall(r"Host: (\S+) \(.*Status: Up", said))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ftplib
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 from common import PeerError, Service, Session, emit, heavy, main, noise, word
+from common_log import connection_for
 from common_tool import home, run_tool, time_left_s
 
 USERS = ("anonymous", "ftp")
@@ -54,12 +57,25 @@ def _handler(service: Service) -> Any:
     class Channel(ThrottledDTPHandler if rate else DTPHandler):  # type: ignore[misc]
         read_limit = write_limit = rate
 
+        def __init__(self, sock: Any, cmd_channel: Any) -> None:
+            super().__init__(sock, cmd_channel)
+            with contextlib.suppress(OSError):  # either may be gone already
+                asked = cmd_channel.socket.getpeername(), cmd_channel.socket.getsockname()
+                ends = sock.getsockname(), sock.getpeername()
+                connection_for(asked, "tcp", *ends, began_ns=cmd_channel.asked_ns)
+
     class Handler(FTPHandler):  # type: ignore[misc]  # published without types
         banner = " ".join(word(rng) for _ in range(rng.randint(1, 6)))
         passive_ports = range(first, first + 999)
         dtp_handler = Channel
         use_sendfile = False
         permit_foreign_addresses = False
+        asked_ns = 0
+
+        def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+            if cmd in ("PORT", "EPRT", "PASV", "EPSV"):
+                self.asked_ns = time.time_ns()
+            super().pre_process_command(line, cmd, arg)
 
         def on_file_sent(self, file: str) -> None:
             emit("sent", bytes=Path(file).stat().st_size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from common import Session, emit, main
-from common_tool import home, run_tool
+from common_nmap import run_nmap
+from common_tool import home
 
 MAX_RATE_S = 200.0
 MODES = {
@@ -29,12 +30,13 @@ def act(session: Session) -> None:
     ended = False
     try:
         with home() as folder:
-            command = ["nmap", "-Pn", "-n", "-oG", "-", *MODES[variant]]
+            command = ["-Pn", *MODES[variant]]
             command += ["--max-rate", str(min(float(session.params["rate_s"]), MAX_RATE_S))]
             command += ["--max-retries", "2", "-p", ",".join(map(str, sorted(tried)))]
             if session.params["fragments"] and variant in ("syn", "fin", "xmas", "null"):
                 command.append("-f")
-            said = run_tool(session, [*command, target], folder, fine=None).output
+            connects = "-sT" in MODES[variant]
+            said = run_nmap(session, [*command, target], folder, connects=connects)
         found = {int(port) for port in re.findall(r"(\d+)/open(?:\|filtered)?/", said)}
         ended = "nmap done" in said.lower()
     finally:

@@ -1,7 +1,7 @@
-"""Proxies: SOCKS 5 in the open (RFC 1928, 1929), and HTTP CONNECT or SOCKS 5 inside TLS.
+"""Proxies: SOCKS 5 (RFC 1928, 1929) or HTTP CONNECT, in the open and inside TLS.
 
-The server listens for plain SOCKS on its first port and for TLS on its second, where the first
-byte tells the two protocols apart. It connects to hosts of the lab only.
+The server listens in the open on its first port and for TLS on its second; on both the first byte
+tells the two protocols apart. It connects to hosts of the lab only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from common_socks import ask
 from common_tls import client_context, server_contexts, server_name
 
 DIAL_S = 5.0
+HEADERS = {
+    "curl": ("User-Agent: curl/7.88.1", "Proxy-Connection: Keep-Alive"),
+    "git": ("User-Agent: git/2.39.5", "Proxy-Connection: Keep-Alive"),
+    "browser": (
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        "Proxy-Connection: keep-alive",
+        "Connection: keep-alive",
+    ),
+    "bare": (),
+}
+OFFERS_GSSAPI = ("curl", "git")
 
 
 async def serve(service: Service) -> None:
@@ -46,15 +57,21 @@ class Client:
             name=name if self.secure else None,
         )
         try:
-            if self.variant == "tls-connect":
+            if self.variant in ("connect", "tls-connect"):
                 await self._connect(streams, address, port)
             else:
-                wants = self.variant == "socks-login" or bool(self.session.params["login"])
-                await ask(streams, address, port, login=self.login if wants else None)
+                await self._ask(streams, address, port)
+            # Browsers and tools open connections before they have something to send.
+            await asyncio.sleep(float(self.session.params["ahead_s"]))
         except BaseException:
             streams[1].close()
             raise
         return streams
+
+    async def _ask(self, streams: Streams, address: str, port: int) -> None:
+        params = self.session.params
+        login = self.login if params["login"] else None
+        await ask(streams, address, port, login=login, gssapi=params["client"] in OFFERS_GSSAPI)
 
     async def _connect(self, streams: Streams, address: str, port: int) -> None:
         reader, writer = streams
@@ -62,6 +79,7 @@ class Client:
         if self.session.params["login"]:
             login = base64.b64encode(":".join(self.login).encode()).decode()
             lines.append(f"Proxy-Authorization: Basic {login}")
+        lines += HEADERS[str(self.session.params["client"])]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DIAL_S)
         if b" 200 " not in answer:

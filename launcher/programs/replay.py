@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import socket
 
-from common import PeerError, Session, begun, emit, main
-from common_packets import Arrived, Conversation, End, Place, Wire, conversations, quiet
+from common import PeerError, Session, emit, main
+from common_log import all_told, connection
+from common_packets import TCP, Arrived, Conversation, End, Place, Wire, conversations, quiet
 
 
 class Replay:
@@ -36,7 +37,7 @@ class Replay:
             own, far = (self.own, port.getsockname()[1]), (self.target, talk.server_port)
             end = End(talk, self.wire, client=True, own=own, far=far)
             self.ends[talk.protocol, far, own[1]] = end
-            begun()
+            connection("tcp" if talk.protocol == TCP else "udp", own, far)
             done = await end.play()
             await asyncio.sleep(0.1)  # what was sent twice still comes; nobody shall answer it
             del self.ends[talk.protocol, far, own[1]]
@@ -69,6 +70,7 @@ async def act(session: Session) -> None:
             answers = sum([await replay.play(talk, delay_s) for talk in talks])
     finally:
         replay.wire.close()
+    all_told("tcp", "udp")
     if not answers and any(not p.from_client for talk in talks for p in talk.packets):
         raise PeerError("nothing came back")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import common_net
 from common import PeerError, Service, Session, emit, heavy, main, word
+from common_log import connection_for
 from common_rtp import CODECS as VOICES
 from common_rtp import HEADER, SEQUENCES, TICKS, Sender, is_control
 from common_rtsp import CLOCK_HZ, PAYLOAD_TYPE, Message, cut, read
@@ -136,7 +137,8 @@ class Viewer:
             return "RTP/AVP/TCP;unicast;interleaved=0-1"
         ports = wish.partition("client_port=")[2].split(";")[0]
         first = int(ports.split("-")[0])
-        viewer = self.writer.get_extra_info("peername")[0]
+        asked = tuple(self.writer.get_extra_info(name) for name in ("peername", "sockname"))
+        viewer, began_ns = asked[0][0], time.time_ns()
         loop = asyncio.get_running_loop()
         for number in (first, first + 1):
             made, _ = await loop.create_datagram_endpoint(
@@ -145,13 +147,15 @@ class Viewer:
                 remote_addr=(viewer, number),
             )
             self.transports.append(made)
+            here = made.get_extra_info("sockname")
+            connection_for(asked, "udp", here, (viewer, number), began_ns)
 
         async def beside(packet: bytes) -> None:
             self.transports[0].sendto(packet)
 
         self.send = beside
-        here = [made.get_extra_info("sockname")[1] for made in self.transports]
-        return f"RTP/AVP;unicast;client_port={ports};server_port={here[0]}-{here[1]}"
+        own = [made.get_extra_info("sockname")[1] for made in self.transports]
+        return f"RTP/AVP;unicast;client_port={ports};server_port={own[0]}-{own[1]}"
 
     async def _play(self, send: Send) -> None:
         """Send the camera's packets when they are due, from somewhere on, again and again."""

@@ -14,7 +14,7 @@ import time
 
 import common_net
 from common import Session, emit, main, word
-from common_log import connection
+from common_log import all_told, connection
 from common_syn import ACK, OPTIONS, RST, SYN, Target, answers, segment
 
 # fmt: off
@@ -213,8 +213,8 @@ async def by_syn(scan: Scan, raw: socket.socket) -> None:
             if not await scan.wait():
                 return
             packet = segment(source, target, sports[target], rng.getrandbits(32), options)
-            raw.sendto(packet, (target[0], 0))
             connection("tcp", (source, sports[target]), target)
+            raw.sendto(packet, (target[0], 0))
             scan.tried.add(target)
             take()
     end = time.monotonic() + ANSWER_S
@@ -226,6 +226,7 @@ async def by_syn(scan: Scan, raw: socket.socket) -> None:
 async def act(session: Session) -> None:
     """Scan, perhaps identify what was found, and say whether it worked."""
     scan = Scan(session)
+    all_told("tcp", "udp")  # by_syn names what goes by its raw socket
     emit("scan", targets=len(scan.targets), variant=session.params.get("variant"))
     try:
         raw = None

@@ -15,8 +15,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
 from common import PeerError, Service, Session, begun, emit, heavy, main, word
+from common_log import connection as tell_connection
 from common_net import TLS_PORTS, port_of
-from common_rtc import connection, furnish, take
+from common_rtc import connection, furnish, paths, take
 from common_tls import client_context, server_contexts
 
 GATHER_S = 5.0
@@ -141,8 +142,12 @@ class User:
         await self.link.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         furnish(self.link, self.rng, self.params)
         made = await self.link.createAnswer()
+        began_ns = time.time_ns()
         await self.link.setLocalDescription(RTCSessionDescription(made.sdp, made.type))
-        return str(self.link.localDescription.sdp)
+        answer = str(self.link.localDescription.sdp)
+        for own, far in paths(answer, sdp):
+            tell_connection("udp", own, far, began_ns)
+        return answer
 
     async def begun(self) -> None:
         """Return when this side has knocked: who does so first has opened the flow."""

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from common import FAILURES, Session, begun, emit, main, word
 from common_lab import LAB
+from common_log import all_told
 
 MAX_RATE_S, MAX_TRIES = 60.0, 600
 ANSWER_S = 1.0
@@ -85,6 +86,7 @@ def _greeting(rng: random.Random) -> bytes:
 async def act(session: Session) -> None:
     """Look for hosts; the effect is that one was reached."""
     worm = Worm(session)
+    all_told("tcp", "udp")  # all its sockets are this program's own
     try:
         await worm.spread()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -42,8 +43,35 @@ def result(id_, **values):
 
 CHECKS = (
     result("A1"),
-    result("C2", verdict="fail", value=0.75),
+    result(
+        "C2",
+        verdict="fail",
+        value=0.75,
+        changes=[
+            {
+                "document": "topology",
+                "name": "small",
+                "at": "activities.surf.arrival.mean_s",
+                "old": 20,
+                "new": 40,
+                "check": "C2",
+                "because": "sessions overlap",
+            },
+            {
+                "document": "spec",
+                "name": "mine",
+                "at": "rules",
+                "old": "traffic",
+                "new": "own",
+                "check": "C2",
+                "because": "they say less",
+                "decide": True,
+            },
+        ],
+    ),
+    result("C4", verdict="fail", no_change="a program goes on"),
     result("D2", verdict="fail", severity="W", accepted="ports are <b>the</b> | task"),
+    result("D3", allowed={"web/c2s_ttl_min": "one stack | for all"}),
     result("F7", verdict="not_applicable", value=None, evidence=()),
 )
 
@@ -271,3 +299,15 @@ def test_many_classes_still_have_colours_of_their_own():
     assert len({colour(place) for place in range(36)}) == 36
     counts = {f"class-with-a-long-name-{n}": n for n in range(40)}
     ElementTree.fromstring(charts.balance({"train": counts}, list(counts)))  # noqa: S314 - ours
+
+
+def test_the_card_tells_what_failures_propose_and_what_is_lived_with(folder):
+    page, text = written(folder)
+    for words in (unescape(page), text.replace("\\|", "|")):
+        proposal = "Proposal: in topology small, activities.surf.arrival.mean_s: 20 -> 40, because"
+        assert f"{proposal} sessions overlap" in words
+        assert "Yours to decide: in spec mine, rules: traffic -> own, because" in words
+        assert "No change is proposed: a program goes on" in words
+        assert "Accepted and allowed" in words
+        assert "web/c2s_ttl_min may tell" in words
+        assert "one stack | for all" in words

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from audit import all_checks, audit_dataset, load_dataset
-from audit.checks.realism import tail_index
+from audit.checks.realism import REFERENCE, Reference, tail_index
 from audit.result import THRESHOLDS, load_thresholds
 from benchmarks.planted import clean
 from tagger import Agreement, LabelQuality
+from topologies.document import read_source, validate
 
 
 def result_of(dataset, id_):
@@ -242,7 +243,13 @@ def test_realism_is_measured_beside_the_reference():
     evidence = judged("G1", table.data()).evidence
     assert "share of UDP in the flows: 0.5; real 0.2 to 0.8" in evidence
     assert "share of TCP in the bytes: 0.9; real 0.6 to 0.97" in evidence
-    assert "share of IPv6 in the flows: 0; real 0.1 to 0.6  (outside)" in evidence
+    assert "share of IPv6 in the flows: 0; real 0.03 to 0.6  (outside)" in evidence
+
+
+def test_every_range_of_the_reference_has_the_real_captures_in_it():
+    for name, one in validate(read_source(REFERENCE), Reference).model.measures.items():
+        assert one.measured, name
+        assert all(one.low <= value <= one.high for value in one.measured.values()), name
 
 
 def test_a_seed_run_twice_is_compared_with_another_seed():

@@ -19,6 +19,7 @@ from builder.forecast.metrics import errors, gain
 from builder.forecast.pipeline import forecast
 from builder.forecast.series import Series, traffic_series
 from builder.forecast.windows import best_season, latest_rows, make_rows, rolling_folds
+from builder.report import render_forecast
 from builder.serving import OnnxModel
 from builder.space import draw
 from sta_registry.forecaster import load_forecaster, write_forecaster
@@ -135,14 +136,18 @@ def run(tmp_path_factory):
     return path
 
 
-QUICK = ForecastConfig(window_s=1.0, past=12, horizon=2, trials=2)
+QUICK = ForecastConfig(window_s=1.0, past=12, horizon=2, trials=2, families=("boosting",))
 
 
 def test_a_forecaster_beats_the_season_and_is_packaged(run, tmp_path):
     result = forecast(read_runs([run], [], QUICK), QUICK)
     assert result.season == 10
     assert [one.family for one in result.judged] == ["boosting", *BASELINES]
-    assert result.judged[0].gain[1] > 0  # the interval, too
+    assert result.gain[1] > 0  # the interval, too
+    assert len(result.steps) == 2
+    assert [len(one.truth) for one in result.scores] == [59, 59]
+    best, shown = result.scores[0], np.array(result.scores[0].forecast)
+    assert np.abs(shown - best.truth).mean() < np.abs(np.subtract(best.seasonal, best.truth)).mean()
     assert result.split == "the last 60 of 200 windows of the run"
     folder = write_forecaster(result, tmp_path / "traffic", name="traffic")
     card = (folder / "model_card.md").read_text()
@@ -154,6 +159,27 @@ def test_a_forecaster_beats_the_season_and_is_packaged(run, tmp_path):
     ]
     assert all(1500 < row["forecast"] < 9000 for row in answer)
     json.dumps(result.to_json(), allow_nan=False)
+    page = render_forecast(result, name="traffic")
+    assert "<b>boosting</b>" in page
+    assert "Forecast of TCP" in page
+    assert "<script" not in page
+
+
+def test_a_search_for_a_forecaster_goes_on_from_its_journal(run, tmp_path):
+    journal, done = tmp_path / "trials.jsonl", []
+    runs = read_runs([run], [], QUICK)
+    first = forecast(runs, QUICK, journal=journal)
+    more = QUICK.model_copy(update={"trials": 3})
+    second = forecast(runs, more, journal=journal, progress=done.append)
+    assert [step.recalled for step in done] == [1, 2, 2]
+    assert second.trials[:2] == first.trials[:2]
+
+
+def test_a_network_beats_the_season_that_it_was_shown(run):
+    asked = ForecastConfig(window_s=1.0, past=12, horizon=1, trials=1, families=("mlp",), folds=1)
+    result = forecast(read_runs([run], [], asked), asked)
+    assert result.winner.family == "mlp"
+    assert result.gain[0] > 0
 
 
 def test_another_run_may_judge(run):
@@ -171,5 +197,5 @@ def test_faults_are_told(run, tmp_path):
     long = QUICK.model_copy(update={"past": 199})
     with pytest.raises(InputError, match="run for longer"):
         forecast(read_runs([run], [], long), long)
-    with pytest.raises(ValueError, match="families among boosting, naive"):
+    with pytest.raises(ValueError, match="families among boosting, lstm, mlp"):
         ForecastConfig(families=("crystal_ball",))

@@ -27,7 +27,7 @@ from pathlib import Path
 from builder import BuildConfig, RayRunner, build
 folder, journal, config = sys.argv[1:]
 config = BuildConfig.model_validate_json(config)
-build(Path(folder), config, runner=RayRunner(cpus=2), journal=Path(journal))
+build(Path(folder), config, runner=RayRunner(cpus=2), journal=lambda _: Path(journal))
 """
 
 
@@ -53,7 +53,9 @@ def test_a_killed_search_finds_what_an_undisturbed_one_finds(write, tmp_path):
     known = trials_known(journal, key)
     assert known >= EVALUATIONS // 2
     heard = []
-    resumed = build(folder, CONFIG, runner=SerialRunner(), journal=journal, progress=heard.append)
+    resumed = build(
+        folder, CONFIG, runner=SerialRunner(), journal=lambda _: journal, progress=heard.append
+    )
     assert [step.recalled for step in heard if step.stage == "search"][-1] >= known
     assert untimed(resumed.trials) == untimed(undisturbed.trials)
     assert replace(resumed.winner, seconds=0.0) == replace(undisturbed.winner, seconds=0.0)

@@ -8,9 +8,10 @@ from sklearn.metrics import (
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
+    roc_auc_score,
 )
 
-from builder.metrics import METRICS, confusion, evaluate
+from builder.metrics import METRICS, confusion, evaluate, score
 
 PEERS = {
     "f1_macro": lambda t, a: f1_score(t, a, average="macro"),
@@ -36,6 +37,17 @@ def test_scores_equal_those_of_scikit_learn(metric, answers):
 
 def test_every_metric_has_a_peer():
     assert set(PEERS) == set(METRICS)
+
+
+def test_the_area_is_of_the_order_and_not_of_where_the_answer_turns(answers):
+    truth, _ = answers
+    rng = np.random.default_rng(1)
+    chances = rng.dirichlet(np.ones(4), 200).round(1).astype(np.float32)
+    area = np.mean([roc_auc_score(truth == k, chances[:, k]) for k in range(4)])
+    assert score("auroc", truth, chances) == pytest.approx(area)
+    assert score("auroc", truth, chances**2) == pytest.approx(area)
+    assert score("auroc", np.ones(200, dtype=np.int64), chances) == 0.5
+    assert score("accuracy", truth, chances) == np.mean(chances.argmax(axis=1) == truth)
 
 
 def test_an_evaluation_names_every_class(answers):

@@ -11,7 +11,7 @@ from builder.serving import BULK_ROWS, OnnxModel, open_session
 from builder.space import draw
 from builder.traversal import OPERATOR, bulk_trees
 
-TREES = ("extra_trees", "one_rule", "random_forest", "xgboost")
+TREES = ("extra_trees", "guarded_forest", "one_rule", "random_forest", "xgboost")
 
 
 def session(graph: bytes):

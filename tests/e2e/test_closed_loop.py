@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from audit import all_checks
 from audit.patch import read_patch
 from gsta.attempts import until_clean
 from gsta.generate import Generated, Labs, generate
 from gsta.order import Order, load_spec
 from gsta.reporting import ConsoleReporter
 
-ACCEPTED = dict.fromkeys(all_checks().keys() - {"D7"}, "seconds of traffic prove little")
+SHORT = dict.fromkeys(
+    ("C1", "C2", "C3", "C4", "C9", "D2", "D3", "D4", "D6", "E1", "F1", "F2"),
+    "seconds of traffic prove little",
+)
+BUSY = dict.fromkeys(("A1", "A2", "A3", "A6"), "the machine that tests has other work")
+ACCEPTED = SHORT | BUSY
 
 
 @pytest.mark.lab
@@ -41,6 +45,7 @@ def test_scans_from_a_host_of_their_own_are_spread_over_the_clients(tmp_path: Pa
         one["id"] for one in audit["checks"] if one["verdict"] == "fail" and one["severity"] == "B"
     }
     assert blocking - ACCEPTED.keys() == {"D7"}
+    assert "Proposal: in topology apart" in (first / "dataset" / "card.md").read_text()
     assert not audit["released"]
     assert (first / "dataset" / "card.html").exists()
     changes = read_patch(first / "patch.yaml").model.changes

@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 import zstandard
 
-from flowmeter.core.layout import LATER_FRAGMENT, PACKET, QUIC_LONG, Records
+from flowmeter.core.layout import LATER_FRAGMENT, QUIC_LONG, Records
+from flowmeter.core.packet import PACKET
 from flowmeter.core.rejects import REJECTS
-from flowmeter.input.capture import CaptureReader
+from flowmeter.input.capture import CaptureReader, joined
 from tests.flowmeter.conftest import (
     CLIENT,
     SERVER,
@@ -44,7 +45,7 @@ def packed(lab: Lab, data: bytes, name: str) -> Path:
 def read(path: Path, **options: Any) -> Records:
     """All packets of a capture."""
     batches = [batch.copy() for batch in CaptureReader(path, **options).batches()]
-    return np.concatenate([np.zeros(0, PACKET), *batches])
+    return joined([np.zeros(0, PACKET), *batches])
 
 
 def dissected(lab: Lab, frames: Sequence[bytes], *, link: int = 1, **options: Any) -> Records:
@@ -65,8 +66,12 @@ def reason(packet: Any) -> str:
 
 
 def fields(packet: Any) -> dict[str, int]:
-    """All that the dissector fills."""
-    return {name: int(packet[name]) for name in DISSECTED}
+    """All that the dissector fills; the key is where the addresses were."""
+    told = {name: int(packet[name]) for name in DISSECTED}
+    if not packet["reject"] and not packet["from_low"]:
+        for half in ("hi", "lo"):
+            told[f"src_{half}"], told[f"dst_{half}"] = told[f"dst_{half}"], told[f"src_{half}"]
+    return told
 
 
 def label(number: int, *, bottom: bool) -> bytes:

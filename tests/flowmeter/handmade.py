@@ -32,6 +32,7 @@ def blank_rows(count: int, *, sequence: int = 20, recent: bool = False) -> Rows:
         gaps=np.zeros((count, sequence), np.float32),
         payloads=np.zeros((count, FIRST_PAYLOADS), np.int32),
         recent=np.zeros(count if recent else 0, RECENT),
+        slots=np.arange(count, dtype=np.int32),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from flowmeter.core.emptying import Fields, take_fields
+from flowmeter.core.emptying import Taken, take_fields, take_words
 from flowmeter.core.layout import FLOW, LINE_BYTES, SIDE, Records
 
 
@@ -22,7 +25,8 @@ def test_fields_taken_out(dtype: np.dtype[np.void], records: int, taken: int) ->
     rows = store.view(np.uint8).reshape(100, -1)
     slots = np.random.default_rng(8).permutation(100)[:taken].astype(np.int32)
     before, expected = rows.copy(), store[slots]
-    fields = take_fields(rows, slots, dtype, records)
+    places = np.arange(taken, dtype=np.int32)
+    fields = take_fields([Taken(rows, slots, places)], dtype, records)
     assert len(fields) == taken
     for name in dtype.names or ():
         assert fields[name].shape == expected[name].shape
@@ -31,14 +35,28 @@ def test_fields_taken_out(dtype: np.dtype[np.void], records: int, taken: int) ->
     assert (rows == before).all()
 
 
-def test_fields_of_several_parts_in_another_order() -> None:
+def parts_of(rows: npt.NDArray[Any]) -> list[Taken]:
+    """Rows 3 and 1 of the upper half, and row 2 of the lower one, which comes first."""
+    upper, lower = rows[:5], rows[5:]
+    slots = [np.array(of, np.int32) for of in ([3, 1], [2])]
+    places = [np.array(of, np.int32) for of in ([1, 2], [0])]
+    return [Taken(*part) for part in zip((upper, lower), slots, places, strict=True)]
+
+
+def test_fields_of_several_arrays() -> None:
     store = random_records(9, 2, SIDE)
-    expected = store.copy()
-    rows = store.view(np.uint8).reshape(9, -1)
-    parts = [take_fields(rows, np.array(slots, np.int32), SIDE, 2) for slots in ([3, 1], [8])]
-    woven = Fields.joined(parts).reordered(np.array([2, 0, 1]))
+    expected = store[[7, 3, 1]]
+    fields = take_fields(parts_of(store.view(np.uint8).reshape(9, -1)), SIDE, 2)
     for name in SIDE.names or ():
-        assert woven[name].tobytes() == expected[[8, 3, 1]][name].tobytes(), name
+        assert fields[name].tobytes() == expected[name].tobytes(), name
+
+
+def test_words_of_several_arrays() -> None:
+    words = np.arange(27, dtype=np.uint32).reshape(9, 3)
+    expected = words.copy()
+    assert (take_words(parts_of(words)) == expected[[7, 3, 1]]).all()
+    expected[[7, 3, 1]] = 0
+    assert (words == expected).all()
 
 
 def test_records_begin_with_cache_lines() -> None:

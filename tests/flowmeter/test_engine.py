@@ -8,7 +8,6 @@ import pkgutil
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
 import flowmeter.core
@@ -17,7 +16,7 @@ from flowmeter.core.jit import Inner
 from flowmeter.core.layout import Records, Rows
 from flowmeter.engine import TAKE_FLOWS, Engine
 from flowmeter.input import pcap, pcapng
-from flowmeter.input.capture import CaptureReader
+from flowmeter.input.capture import CaptureReader, joined
 from flowmeter.table import record_batch
 from tests.flowmeter.conftest import (
     Lab,
@@ -40,7 +39,7 @@ def crowd(flows: int, rounds: int, *, gap_s: float) -> list[Packet]:
 
 def read(lab: Lab, packets: Sequence[Packet]) -> Records:
     batches = CaptureReader(lab.file(pcap_bytes(packets))).batches()
-    return np.concatenate([batch.copy() for batch in batches])
+    return joined([batch.copy() for batch in batches])
 
 
 def rows(parts: list[Rows]) -> str:

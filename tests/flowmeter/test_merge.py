@@ -7,13 +7,12 @@ import struct
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowmeter.core.layout import Records
-from flowmeter.input.capture import AHEAD_PACKETS, CORRUPT_TAIL, CaptureReader, merged
+from flowmeter.input.capture import AHEAD_PACKETS, CORRUPT_TAIL, CaptureReader, joined, merged
 from tests.flowmeter.conftest import Lab, Packet, ethernet, ip_packet, pcap_bytes, udp
 from tests.flowmeter.frames import packed, read
 
@@ -118,7 +117,7 @@ def test_batches_stay_as_long_as_they_are_in_use(lab: Lab) -> None:
         for later, as_it_was in waiting[-3:]:
             assert (later == as_it_was).all()
     assert [len(batch) >= AHEAD_PACKETS for batch, _ in waiting] == [True] * 4 + [False]
-    assert (np.concatenate([batch for _, batch in waiting]) == read(path)).all()
+    assert (joined([batch for _, batch in waiting]) == read(path)).all()
 
 
 @pytest.mark.parametrize("in_use", [1, 3])

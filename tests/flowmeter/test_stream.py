@@ -73,7 +73,7 @@ def test_rows_leave_before_the_end(lab: Lab) -> None:
     with flows(lab.file(pcap_bytes(packets)), config=MeterConfig(udp_idle_s=1)) as stream:
         first = next(iter(stream))
         assert first.num_rows >= TAKE_FLOWS / 2
-        assert stream.packets < 12_000
+        assert stream.packets < 16_000
 
 
 def test_nothing_is_read_before_it_is_asked_for(lab: Lab) -> None:

@@ -110,3 +110,4 @@ def test_what_comes_of_a_patch_has_to_be_sound(tmp_path: Path, one: Change, says
     with pytest.raises(InputError) as error:
         derive(order(tmp_path), [one], tmp_path / "made")
     assert says in str(error.value)
+    assert not (tmp_path / "made").exists()

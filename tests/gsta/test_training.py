@@ -72,3 +72,18 @@ def test_a_champion_stays_unless_it_is_beaten(gsta, tmp_path):
     assert "kinds/2 is registered but no champion" in said
     gsta("models", "export", "kinds@champion", tmp_path / "sta")
     assert f1_on_test(load_sta(tmp_path / "sta"), good, accept_unreleased=False) > 0.8
+
+
+def test_a_training_goes_on_where_one_like_it_was(gsta, tmp_path):
+    flows = table(tmp_path / "a.csv", 1)
+    asked = ("train", "--flows", flows, "--random-split", "0.3", "--out", tmp_path / "sta",
+             "--serial", "--families", "random_forest")  # fmt: skip
+    first = gsta(*asked, "--label-column", "Label", "--trials", "1")
+    assert "taken from before" not in first
+    second = gsta(*asked, "--label-column", "Label", "--trials", "2")
+    assert "1 trials taken from before" in second
+    fresh = gsta(*asked, "--label-column", "Label", "--trials", "2", "--fresh")
+    assert "taken from before" not in fresh
+    other = gsta(*asked, "--label-column", "service", "--trials", "1")
+    assert "taken from before" not in other
+    assert len(list((tmp_path / "home" / "trainings").glob("*/trials.jsonl"))) == 2

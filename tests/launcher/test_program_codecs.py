@@ -234,3 +234,31 @@ def test_the_authority_signs_what_its_clients_trust(load: Load) -> None:
     server.verify_directly_issued_by(x509.load_pem_x509_certificate(made.authority_pem()))
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "*.shop.lab" in names.get_values_for_type(x509.DNSName)
+
+
+TRACE = """\
+SENT (0.0868s) TCP 198.18.0.1:63755 > 198.18.0.2:22 S ttl=47 id=688 iplen=44  seq=2 win=1024
+RCVD (0.0868s) TCP 198.18.0.2:22 > 198.18.0.1:63755 RA ttl=64 id=0 iplen=40  seq=0 win=0
+SENT (1.0868s) TCP 198.18.0.1:63755 > 198.18.0.2:22 S ttl=47 id=689 iplen=44  seq=2 win=1024
+SENT (0.4264s) UDP 198.18.0.1:56991 > 198.18.0.2:161 ttl=40 id=22907 iplen=88
+SENT (0.0020s) ICMP [198.18.0.1 > 198.18.0.3 Echo request (type=8/code=0) id=1 seq=0] IP [ttl=42]
+CONN (0.0440s) TCP localhost > 198.18.0.2:80 => Operation now in progress
+"""
+
+
+def test_nmap_says_what_it_sent(load: Load) -> None:
+    assert list(load("common_nmap").probes(TRACE)) == [
+        ("icmp", ("198.18.0.1", 0), ("198.18.0.3", 0)),
+        ("tcp", ("198.18.0.1", 63_755), ("198.18.0.2", 22)),
+        ("udp", ("198.18.0.1", 56_991), ("198.18.0.2", 161)),
+    ]
+
+
+def test_ice_tries_each_address_with_each_of_its_version(load: Load) -> None:
+    line = "a=candidate:1 1 udp 2130706431 {} {} typ host\r\n"
+    ours = line.format("198.18.0.1", 1) + line.format("2001:2::1", 2)
+    theirs = line.format("198.18.0.2", 3) + line.format("198.18.0.2", 4) * 2
+    assert load("common_rtc").paths(ours, theirs) == [
+        (("198.18.0.1", 1), ("198.18.0.2", 3)),
+        (("198.18.0.1", 1), ("198.18.0.2", 4)),
+    ]

@@ -105,7 +105,8 @@ def test_the_card_shows_every_family_with_its_interval(
     for one in result.findings.families:
         name = f"**`{one.family}`**" if one.winner else f"`{one.family}`"
         figures = f"{one.f1_macro:.4f} | {one.interval.low:.4f} to {one.interval.high:.4f}"
-        assert f"| {name} | {one.validation_score:.4f} | {figures} |" in section
+        tried = f"{one.tried} | {one.in_full} | {one.validation_score:.4f}"
+        assert f"| {name} | {tried} | {figures} |" in section
 
 
 def test_unknown_bars_are_all_named() -> None:

@@ -87,6 +87,7 @@ def test_what_sends_frames_itself_is_known_by_its_window(new_run) -> None:
     for at, sport in ((21, 50_000), (22, 50_001), (40, 50_002)):
         run.flow(at, at, sport=sport)
     run.flow(1, 1, sport=50_003, owner=scan, event_s=1)
+    run.flow(22, 22, sport=0, dport=0, protocol=1)  # an error: the kernel's, as ever
     window = {"activity": scan, "host": "alice", "addresses": (ALICE,), "macs": ()}
     record = WindowRecord.model_validate(window | {"start_ns": ns(20), "stop_ns": ns(25)})
     run.write()

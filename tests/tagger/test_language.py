@@ -156,6 +156,52 @@ def test_the_networks_own_traffic_is_left_out_unless_a_rulebook_names_it(new_run
     assert (named.network, named.flows, named.counts) == (0, 3, {"background": 2})
 
 
+def test_routing_is_the_networks_own_also_where_a_daemon_of_the_lab_does_it(new_run):
+    run = new_run()
+    daemon = run.service(kind="routing")
+    run.flow(1, 2, sport=0, dport=0, src=SERVER, dst="224.0.0.5", protocol=89, owner=daemon)
+    run.write()
+    assert tag_run(run.folder, run.table).network == 1
+    named = tag_run(run.folder, run.table, rules="traffic-classes")
+    assert named.labels.select(["label", "oracle"]).to_pylist() == [
+        {"label": "background", "oracle": "background"}
+    ]
+
+
+def test_arp_spoofing_has_no_share_in_the_flows_of_others(new_run):
+    run = new_run()
+    run.activity("dns", start_s=0, stop_s=9, port=53, protocol="udp")
+    run.activity("arp-spoof", start_s=0, stop_s=9, port=None, protocol="any")
+    run.flow(1, 2, sport=1000, dport=53, protocol=17)
+    run.write()
+    report = tag_run(run.folder, run.table, rules="traffic-classes")
+    assert report.labels["label"].to_pylist() == ["background"]
+
+
+@pytest.mark.parametrize(("carried", "label"), [("web", "web"), ("mining", "cryptomining")])
+def test_what_a_tunnels_far_end_opens_has_the_label_of_what_is_inside(new_run, carried, label):
+    run = new_run()
+    gate = run.service(kind="proxy", port=1080)
+    run.service(kind="pool", address=OTHER, port=3333)
+    inside = {"kind": carried, "variant": "plain", "params": {}, "services": ("pool",)}
+    peer = {"service": "proxy", "kind": "proxy", "host": "server", "address": SERVER}
+    run.activity(
+        "proxy",
+        start_s=0,
+        stop_s=9,
+        inside=inside,
+        peers=(peer | {"port": 1080, "protocol": "tcp"},),
+    )
+    run.flow(1, 2, sport=1000, dport=1080)
+    run.flow(1, 2, src=SERVER, sport=1001, dst=OTHER, dport=3333, owner=gate)
+    run.flow(20, 21, src=SERVER, sport=1002, dst=OTHER, dport=3333, owner=gate)
+    run.write()
+    labels = tag_run(run.folder, run.table, rules="traffic-classes").labels
+    assert labels["label"].to_pylist() == ["tunnel", label, "unlabelled"]
+    assert labels["oracle"].to_pylist() == [None, label, "unlabelled"]
+    assert labels["child"].to_pylist() == [None, "relayed", None]
+
+
 def test_mining_in_a_tunnel_is_mining_and_what_a_miner_asks_is_not(new_run):
     run = new_run()
     run.service(kind="dns", address=OTHER, port=53, protocol="udp")
@@ -191,10 +237,21 @@ def test_a_flow_that_spans_two_activities_is_dropped_and_counted(new_run):
     )
     assert reasons == {
         spanning: "it begins in one activity and ends in another, and so is of neither",
-        over: "no activity had these endpoints at this time",
+        over: "alice/web/0 browsed service www (plain)",
     }
-    assert (report.unlabelled, report.spanning) == (2, 1)
+    assert (report.unlabelled, report.spanning) == (1, 1)
     assert "dropped: 1 flows span two activities" in report.summary()
+
+
+def test_a_flow_that_goes_on_into_an_activity_of_the_same_label_has_it(new_run):
+    run = new_run()
+    first = run.activity("web", start_s=0, stop_s=10)
+    run.activity("web", start_s=14, stop_s=20)
+    run.flow(5, 15, sport=1000, protocol=6)
+    run.write()
+    report = tag_run(run.folder, run.table)
+    assert report.labels["activity_id"].to_pylist() == [first]
+    assert (report.counts, report.spanning) == ({"web": 1}, 0)
 
 
 # -- effect -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from launcher.records import ActivityRecord, Peer
 from tagger.flows import FlowKeys
-from tagger.targets import TargetIndex, Tolerances, make_targets
+from tagger.target_index import TargetIndex
+from tagger.targets import Tolerances, make_targets
 
 ADDRESSES = ("198.18.1.1", "198.18.1.2", "198.18.10.1", "2001:db8::1")
 TO_ALL = ("255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb")

@@ -15,6 +15,7 @@ from builder.families.base import Family
 __all__ = ["BASELINES", "forecasters"]
 
 BASELINES = ("naive", "seasonal_naive")
+_NOT_FAMILIES = {"copying", "graphs", "networks"}
 
 
 @cache
@@ -22,5 +23,9 @@ def forecasters() -> MappingProxyType[str, Family]:
     """Every forecaster by name, in alphabetical order. Loads no heavy library."""
     names = sorted(module.name for module in iter_modules(__path__))
     return MappingProxyType(
-        {name: import_module(f"{__name__}.{name}").FAMILY for name in names if name != "graphs"}
+        {
+            name: import_module(f"{__name__}.{name}").FAMILY
+            for name in names
+            if name not in _NOT_FAMILIES
+        }
     )

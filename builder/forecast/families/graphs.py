@@ -7,13 +7,11 @@ logarithms less their mean over the past, and answer likewise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.families.base import Inputs
 from builder.preprocess import Floats
 
 if TYPE_CHECKING:
@@ -94,23 +92,3 @@ def forecast_graph(
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     checker.check_model(model)
     return bytes(model.SerializeToString())
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnsModel:
-    """Answers with columns of the row."""
-
-    width: int
-    columns: tuple[int, ...]
-
-    def predict(self, inputs: Inputs) -> Floats:
-        """Those columns: float32 [n, horizon]."""
-        return inputs.table()[:, list(self.columns)]
-
-    def export(self) -> bytes:
-        """Serialise as an ONNX graph."""
-        from onnx import helper, numpy_helper
-
-        chosen = numpy_helper.from_array(np.array(self.columns, np.int64), "columns")
-        node = helper.make_node("Gather", ["features", "columns"], ["forecast"], axis=1)
-        return forecast_graph([node], [chosen], width=self.width, horizon=len(self.columns))
