@@ -3,12 +3,12 @@
     python -m benchmarks.search workers            # trials a minute with 1 and 2 workers
     python -m benchmarks.search overhead           # seconds per trial that does nothing
     python -m benchmarks.search sklearn            # RandomizedSearchCV on the same space
-    python -m benchmarks.search halving [FLOWS.parquet LABELS.parquet] [--families lstm,cnn_lstm]
+    python -m benchmarks.search halving [DATASET/flows DATASET/labels.parquet]
 
 Run it on a quiet machine: seconds are on the clock; CPU seconds, of all processes, bear company.
 On two cores ``workers`` and ``sklearn`` take two or three minutes each, ``halving`` about ten;
-``--rows``, ``--trials`` and ``--seeds`` make them longer or shorter. ``halving`` takes a flow table
-with packet sequences and the labels that ``gsta tag`` wrote for it, or flows that it makes itself.
+``--rows``, ``--trials`` and ``--seeds`` make them longer or shorter. ``halving`` takes flow tables
+with packet sequences (a file or folder) and their labels, both of a dataset, or makes flows itself.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,8 @@ def of_a_run(flows: Path, labels: Path, most: int) -> tuple[Inputs, Target]:
     label = np.array([by_id.get(one, {}).get("label") or "unlabelled" for one in ids])
     names, counts = np.unique(label, return_counts=True)
     kept = [n for n, c in zip(names, counts, strict=True) if c >= 30 and n != "unlabelled"]
+    if len(kept) < 2:
+        sys.exit(f"{labels} names fewer than two classes of 30 flows of {flows}")
     chosen = np.flatnonzero(np.isin(label, kept))
     chosen = np.random.default_rng(0).permutation(chosen)[:most]
     steps = np.stack([np.array(table[n].to_pylist(), np.float32) for n in SEQUENCES], axis=-1)
