@@ -1,6 +1,6 @@
 """How many planted defects the audit finds, and how many clean tables it accuses.
 
-    python -m benchmarks.audit_planted --seeds 2
+    python -m benchmarks.audit_planted --seeds 3
 
 Each defect is planted into clean tables of several seeds; its check has to fail, and to pass the
 table's clean twin.
@@ -29,7 +29,7 @@ Limits = Mapping[str, Threshold]
 def main() -> None:
     """Plant, look, and publish."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=2)
+    options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--first", type=int, default=100, help="none that the tests use")
     asked = options.parse_args()
     checks = all_checks()

@@ -1,10 +1,12 @@
 """Transfer learning: labelled flows and processor time to the F1 of training from scratch.
 
-    python -m benchmarks.transfer --first DATASET --second DATASET --family mlp
+    python -m benchmarks.transfer --dataset DATASET --family mlp --seeds 3
 
-Trains the family on the first dataset; then, with more and more training activities of the second,
-once from scratch and once from the first's network with all but the last layers frozen. Both are
-judged on the second's test runs. Needs the extra `deep`.
+Trains the family on the training runs, then goes to the dataset's unseen topology: of its
+activities one half may be learnt from, the other judges. With more and more of them it trains from
+scratch, from the first network with all but the last layers frozen, and from it with nothing
+frozen, all with the same hyperparameters. The last lines tell how many labelled flows take each to
+some of the best macro-F1 from scratch. Needs the extra `deep`.
 """
 
 from __future__ import annotations
@@ -14,74 +16,131 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.timing import publish
 from builder import BuildConfig, FeatureSelection
-from builder.data import Data, read_dataset
+from builder.data import Data, Part, read_dataset
 from builder.families import Target, families
 from builder.folds import Ints
 from builder.metrics import evaluate
 from builder.objective import Candidate, Fitted, Trainer
+from builder.result import Param
 from builder.space import draw
-from builder.transfer import Origin, Transferred
+from builder.transfer import Freeze, Origin, Transferred
 
-SHARES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+NEAR = (0.8, 0.9, 0.95)  # of the best F1 from scratch
+WAYS = ("scratch", "all-but-last", "nothing frozen")
+FREEZES: tuple[Freeze, ...] = ("all-but-last", "nothing")
+Curve = npt.NDArray[np.float64]
 
 
 def main() -> None:
     """Train, go on, publish."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--first", type=Path, required=True)
-    options.add_argument("--second", type=Path, required=True)
+    options.add_argument("--dataset", type=Path, required=True)
     options.add_argument("--family", default="mlp")
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--shares", type=float, nargs="+", default=SHARES)
     asked = options.parse_args()
     config = BuildConfig(families=(asked.family,), features=FeatureSelection(set="flow"))
-    first, second = (
-        read_dataset(path, config, accept_unreleased=True) for path in (asked.first, asked.second)
+    data = read_dataset(asked.dataset, config, accept_unreleased=True)
+    if data.unseen is None:
+        raise SystemExit(f"{asked.dataset} has no runs of an unseen topology")
+    curves = np.mean(
+        [
+            _curves(data, data.unseen, asked.family, asked.shares, seed)
+            for seed in range(asked.seeds)
+        ],
+        axis=0,
     )
-    family = families()[asked.family]
-    params = draw(family.space, np.random.default_rng(asked.seed))
-    candidate = Candidate(0, asked.family, params, asked.seed)
-    scratch = Trainer({asked.family: family}, "constant", 1)
-    fitted = _fit(scratch, candidate, first, np.arange(len(first.train)))
-    names = tuple(field.name for field in first.features)
-    origin = Origin(
-        "first", asked.family, params, fitted.model.export(), fitted.steps, names, sequences=False
-    )
-    origin.require(second)
-    begun = Transferred(origin, "all-but-last")
-    further = Trainer({begun.name: begun}, "constant", 1, steps=fitted.steps)
-    rows: list[list[object]] = []
-    for share in SHARES:
-        chosen = _share(second, share, asked.seed)
-        row: list[object] = [len(chosen)]
-        for trainer in (scratch, further):
+    rows: list[list[object]] = [[round(n), *rest] for n, *rest in curves.tolist()]
+    for near in NEAR:
+        aim = near * curves[:, 2].max()
+        needed = [_flows_to(aim, curves[:, 0], curves[:, place]) for place in (2, 4, 6)]
+        rows.append([f"flows to {aim:.3f}", *(cell for one in needed for cell in ("", one))])
+    columns = ["flows", *(f"{way}, {what}" for way in WAYS for what in ("CPU s", "macro-F1"))]
+    command = f"python -m benchmarks.transfer --family {asked.family} --seeds {asked.seeds}"
+    publish(f"Transfer of {asked.dataset.name} to its unseen topology", command, columns, rows)
+
+
+def _curves(data: Data, place: Part, family: str, shares: list[float], seed: int) -> Curve:
+    """Of each share: flows, then seconds and F1 of each way."""
+    known = families()[family]
+    params = draw(known.space, np.random.default_rng(seed))
+    candidate = Candidate(0, family, params, seed)
+    scratch = Trainer({family: known}, "constant", 1)
+    first = _fit(scratch, candidate, data, data.train, np.arange(len(data.train)))
+    further = [_further(data, first, params, freeze) for freeze in FREEZES]
+    learn, judge = _halves(place, seed)
+    found = []
+    for share in shares:
+        chosen = learn[np.isin(place.groups[learn], _some(place.groups[learn], share, seed))]
+        row = [float(len(chosen))]
+        for trainer in (scratch, *further):
             start = time.process_time()
-            model = _fit(trainer, candidate, second, chosen)
-            row += [f"{time.process_time() - start:.1f}", f"{_f1(model, second):.4f}"]
-        rows.append(row)
-    columns = ["flows", "scratch, CPU s", "macro-F1", "transferred, CPU s", "macro-F1"]
-    command = f"python -m benchmarks.transfer --family {asked.family} --seed {asked.seed}"
-    publish(f"Transfer of {asked.first.name} to {asked.second.name}", command, columns, rows)
+            if len(chosen):
+                fitted = _fit(trainer, candidate, data, place, chosen)
+            row.append(time.process_time() - start)
+            there = len(chosen) or trainer is not scratch
+            row.append(_f1(fitted if len(chosen) else first, data, place, judge) if there else 0.0)
+        found.append(row)
+    return np.array(found)
 
 
-def _share(data: Data, share: float, seed: int) -> Ints:
-    """Training rows of this share of the activities."""
-    groups = np.unique(data.train.groups)
+def _further(data: Data, first: Fitted, params: dict[str, Param], freeze: Freeze) -> Trainer:
+    names = tuple(field.name for field in data.features)
+    origin = Origin(
+        "first",
+        first.family.name,
+        params,
+        first.model.export(),
+        first.steps,
+        names,
+        sequences=False,
+        labels=data.labels,
+    )
+    begun = Transferred(origin, freeze, data.labels)
+    return Trainer({begun.name: begun}, "constant", 1, steps=first.steps)
+
+
+def _halves(place: Part, seed: int) -> tuple[Ints, Ints]:
+    """Rows to learn from and rows to judge on: half of the activities of each class."""
     rng = np.random.default_rng(seed)
-    few = rng.permutation(groups)[: max(1, round(share * len(groups)))]
-    return np.flatnonzero(np.isin(data.train.groups, few)).astype(np.int64)
+    groups, first = np.unique(place.groups, return_index=True)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(place.classes[first][order], kind="stable")]
+    learnt = np.isin(place.groups, groups[order[::2]])
+    return np.flatnonzero(learnt), np.flatnonzero(~learnt)
 
 
-def _fit(trainer: Trainer, candidate: Candidate, data: Data, rows: Ints) -> Fitted:
-    target = Target("classify", data.train.classes, len(data.labels), data.train.groups)
-    return trainer.fit(candidate, data.train.inputs.take(rows), target.take(rows))
+def _some(groups: Ints, share: float, seed: int) -> Ints:
+    """This share of the groups; a larger share has those of a smaller one."""
+    every = np.random.default_rng(seed).permutation(np.unique(groups))
+    return every[: int(np.ceil(share * len(every)))]
 
 
-def _f1(fitted: Fitted, data: Data) -> float:
-    answer = fitted.model.predict(fitted.prepare(data.test.inputs)).argmax(axis=1)
-    return evaluate(data.test.classes, answer.astype(np.int64), data.labels).f1_macro
+def _fit(trainer: Trainer, candidate: Candidate, data: Data, part: Part, rows: Ints) -> Fitted:
+    target = Target("classify", part.classes, len(data.labels), part.groups)
+    return trainer.fit(candidate, part.inputs.take(rows), target.take(rows))
+
+
+def _f1(fitted: Fitted, data: Data, part: Part, rows: Ints) -> float:
+    answer = fitted.model.predict(fitted.prepare(part.inputs.take(rows))).argmax(axis=1)
+    return evaluate(part.classes[rows], answer.astype(np.int64), data.labels).f1_macro
+
+
+def _flows_to(aim: float, flows: Curve, f1: Curve) -> str:
+    """Labelled flows after which a curve stays above the aim, on the line between two points."""
+    below = np.flatnonzero(f1 < aim)
+    if not len(below):
+        return f"{flows[0]:.0f}"
+    last = int(below[-1])
+    if last + 1 == len(f1):
+        return "more"
+    part = (aim - f1[last]) / (f1[last + 1] - f1[last])
+    return f"{flows[last] + part * (flows[last + 1] - flows[last]):.0f}"
 
 
 if __name__ == "__main__":

@@ -165,7 +165,8 @@ def _trainer(config: BuildConfig, data: Data, begin: Transferred | None) -> Trai
         return Trainer(_families(config, data), config.missing, config.threads, data.categorical)
     begin.origin.require(data)
     steps = begin.origin.preprocessing
-    return Trainer({begin.name: begin}, config.missing, config.threads, steps=steps)
+    family = begin.towards(data.labels)
+    return Trainer({begin.name: family}, config.missing, config.threads, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,10 @@ FREE: Final = 2  # layers with weights that learn when all but the last are froz
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A trained network: where a training begins."""
+    """A trained network: where a training begins.
+
+    ``labels`` are its classes, in the order of its outputs; without them no class is taken over.
+    """
 
     name: str
     family: str
@@ -40,6 +43,7 @@ class Origin:
     preprocessing: Preprocessing
     features: tuple[str, ...]
     sequences: bool
+    labels: tuple[str, ...] = ()
 
     def config(self, config: BuildConfig) -> BuildConfig:
         """The configuration with the family and the features that it needs."""
@@ -66,11 +70,15 @@ class Origin:
 
 
 class Transferred:
-    """A network whose training begins with the weights of another."""
+    """A network whose training begins with the weights of another.
+
+    Classes of ``labels`` that the other knows begin with its answers, and are answered even where
+    there is no row to learn them from; the others begin anew.
+    """
 
     task: Final[Task] = "classify"
 
-    def __init__(self, origin: Origin, freeze: Freeze) -> None:
+    def __init__(self, origin: Origin, freeze: Freeze, labels: tuple[str, ...] = ()) -> None:
         family = families()[origin.family]
         if not hasattr(family, "network"):
             raise InputError(
@@ -83,9 +91,13 @@ class Transferred:
                 )
             )
         self._family: Any = family
-        self.origin, self._freeze = origin, freeze
+        self.origin, self._freeze, self._labels = origin, freeze, labels
         self.name = origin.family
         self.uses: frozenset[Use] = family.uses
+
+    def towards(self, labels: tuple[str, ...]) -> Transferred:
+        """The same, for these classes."""
+        return Transferred(self.origin, self._freeze, labels)
 
     @property
     def digest(self) -> str:
@@ -114,11 +126,13 @@ class Transferred:
         model = self._family.network(
             shape_of(inputs, target.width), params, seed=seed, threads=threads
         )
-        take_over(model.network, graph_weights(self.origin.onnx))
+        stored = graph_weights(self.origin.onnx)
+        take_over(model.network, stored)
+        known = take_over_classes(model.network, stored, self.origin.labels, self._labels)
         if self._freeze == "all-but-last":
             freeze_all_but_last(model.network)
         trained: Model = model.train(
-            inputs, target, params=params, seed=seed, epochs=int(params["epochs"] or 1)
+            inputs, target, params=params, seed=seed, epochs=int(params["epochs"] or 1), known=known
         )
         return trained
 
@@ -128,21 +142,56 @@ def _is_network(family: object) -> bool:
 
 
 def take_over(network: Any, weights: Mapping[str, npt.NDArray[np.float32]]) -> int:
-    """Set the weights that are there by name and shape; how many values were taken over.
-
-    The last layer of a network for another number of classes has another shape and starts anew.
+    """Set the weights that are there by name and shape, besides those of the last layer, which are
+    of classes; how many values were taken over.
     """
+    from builder.deep.layers import HEAD
+
     taken = 0
     for variable in network.variables:
-        stored = weights.get(variable.path)
+        stored = None if variable.path.startswith(f"{HEAD}/") else weights.get(variable.path)
         if stored is not None and stored.shape == tuple(variable.shape):
             variable.assign(stored)
             taken += stored.size
     return taken
 
 
+def take_over_classes(
+    network: Any,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    old: tuple[str, ...],
+    new: tuple[str, ...],
+) -> npt.NDArray[np.int64]:
+    """Set the last layer's weights of the classes that both networks have, by their labels.
+
+    Returns their numbers in ``new``. A class that the other never saw a row of is not known to it.
+    """
+    from builder.deep.layers import HEAD
+    from builder.deep.model import NEVER
+    from builder.deep.model import weights as weights_of
+
+    head = network.get_layer(HEAD)
+    kernel, bias = weights_of(head)
+    kernel_before, bias_before = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
+    known = [
+        (new.index(label), place)
+        for place, label in enumerate(old)
+        if label in new and bias_before[place] > NEVER / 2
+    ]
+    for number, place in known:
+        kernel[:, number], bias[number] = kernel_before[:, place], bias_before[place]
+    head.set_weights([kernel, bias])
+    return np.array([number for number, _ in known], dtype=np.int64)
+
+
 def freeze_all_but_last(network: Any) -> None:
-    """Let only the last layers with weights learn; the scaling of the inputs never does."""
+    """Let only the last layers with weights learn; the scaling of the inputs never does.
+
+    A normalisation is no layer of its own here: it learns where the layer before it does.
+    """
+    from keras.layers import BatchNormalization
+
     layers = [layer for layer in network.layers if layer.trainable_weights]
-    for layer in layers[:-FREE]:
+    places = [n for n, layer in enumerate(layers) if not isinstance(layer, BatchNormalization)]
+    for layer in layers[: places[-FREE]] if len(places) >= FREE else []:
         layer.trainable = False

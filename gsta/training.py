@@ -122,5 +122,6 @@ def begin_with(sta: Sta, freeze: Freeze) -> Transferred:
         preprocessing=manifest.preprocessing,
         features=tuple(feature.name for feature in manifest.features),
         sequences=manifest.sequence is not None,
+        labels=manifest.classes,
     )
     return Transferred(origin, freeze)

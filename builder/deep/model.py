@@ -73,10 +73,12 @@ class NeuralModel:
         params: Params,
         seed: int,
         epochs: int,
+        known: Ints | None = None,
     ) -> NeuralModel:
         """Train what is trainable, and keep the weights with the smallest loss held back.
 
         Of ``params`` it reads ``optimizer``, ``learning_rate``, ``batch_size``, ``class_weight``.
+        A class without rows is never answered, unless it is ``known`` from before.
 
         Raises
         ------
@@ -102,7 +104,8 @@ class NeuralModel:
             lambda: _train_once(network, rows, rng.permutation(kept), params["batch_size"]),
             lambda: _loss(network, rows.take(held)) if len(held) else None,
         )
-        _rule_out(network, np.setdiff1d(np.arange(self.width), classes))
+        learnt = classes if known is None else np.union1d(classes, known)
+        _rule_out(network, np.setdiff1d(np.arange(self.width), learnt))
         return replace(self, epochs=(*self.epochs, *curve))
 
 

@@ -45,7 +45,9 @@ def first(tmp_path_factory):
     inputs = Inputs(steps.apply(table))
     model = families()["mlp"].fit(inputs, target, params=PARAMS, seed=0, threads=1)
     names = tuple(field.name for field in data.features)
-    return Origin("first", "mlp", PARAMS, model.export(), steps, names, sequences=False)
+    return Origin(
+        "first", "mlp", PARAMS, model.export(), steps, names, sequences=False, labels=data.labels
+    )
 
 
 def test_all_but_the_last_layers_stay(first):
@@ -65,6 +67,7 @@ def test_all_but_the_last_layers_stay(first):
         }
     assert "margins" in changed["all-but-last"]
     assert "dense_1" not in changed["all-but-last"]
+    assert "dense_2" in changed["all-but-last"]
     assert not any("scale" in name for name in changed["nothing"])
     assert {"dense_1", "margins"} <= changed["nothing"]
 
@@ -74,6 +77,23 @@ def test_another_number_of_classes_gets_a_last_layer_of_its_own(first):
     target = Target("classify", np.arange(60) % 3, 3)
     model = Transferred(first, "all-but-last").fit(inputs, target, params=PARAMS, seed=0, threads=1)
     assert model.predict(inputs).shape == (60, 3)
+
+
+def test_a_class_that_both_know_is_answered_without_a_row_of_it(first):
+    from builder.deep.onnx_export import graph_weights
+
+    rng = np.random.default_rng(1)
+    inputs = Inputs(rng.lognormal(1, 1, (60, first.preprocessing.width)).astype(np.float32))
+    target = Target("classify", rng.integers(0, 2, 60), 4)
+    labels = ("new", first.labels[1], "never seen", first.labels[0])
+    begin = Transferred(first, "all-but-last").towards(labels)
+    model = begin.fit(inputs, target, params=PARAMS | {"epochs": 1}, seed=0, threads=1)
+    bias = graph_weights(model.export())["margins/bias"]
+    assert (bias[[0, 1, 3]] > -1).all()
+    assert bias[2] == -50
+    answers = model.predict(inputs)
+    assert answers[:, 3].max() > 1e-6
+    assert answers[:, 2].max() < 1e-6
 
 
 def test_a_build_begins_with_a_network(first, write):
