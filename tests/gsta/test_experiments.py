@@ -46,6 +46,13 @@ def test_several_topologies_ask_for_both_runs_of_each_and_one_of_those_unseen(
     assert all(one.topology.model.duration_s == pytest.approx(30) for one in found)
 
 
+def test_a_run_may_last_its_own_time(tmp_path: Path) -> None:
+    asked = {"train": {"seed": 5, "seconds": 60}, "test": {"seed": 6}, "seconds": 30}
+    order = load_spec(spec(tmp_path, topology="pair", unseen=["branch"], experiments=asked))
+    lasting = [one.topology.model.duration_s for one in plan_experiments(order, tmp_path)]
+    assert lasting == pytest.approx([60, 30, 30])
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

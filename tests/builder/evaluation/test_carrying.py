@@ -26,9 +26,8 @@ def carried(write):
         folder = write(train_rows=300, test_rows=150, separation=1.2)
         data = read_dataset(folder, BuildConfig())
         runs = tuple(f"run-{place}" for place in range(len(topologies)))
-        named = [
-            {"run_id": run, "topology": one} for run, one in zip(runs, topologies, strict=True)
-        ]
+        pairs = zip(runs, topologies, strict=True)
+        named = [{"run_id": run, "topology": one} for run, one in pairs]
         (folder / "dataset.json").write_text(json.dumps({"runs": named}))
         dealt = (
             replace(part, runs=runs, units={"run": np.arange(len(part)) % max(len(runs), 1)})
