@@ -31,4 +31,5 @@ def decide(probabilities: Floats, threshold: float = EVEN) -> npt.NDArray[np.int
     """
     if threshold == EVEN or probabilities.shape[1] != 2:
         return probabilities.argmax(axis=1).astype(np.int64)
-    return (probabilities[:, 1] > threshold).astype(np.int64)
+    positive: npt.NDArray[np.bool_] = probabilities[:, 1] > threshold
+    return positive.astype(np.int64)
