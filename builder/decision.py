@@ -30,6 +30,6 @@ def decide(probabilities: Floats, threshold: float = EVEN) -> npt.NDArray[np.int
     ([0, 0], [1, 0])
     """
     if threshold == EVEN or probabilities.shape[1] != 2:
-        return probabilities.argmax(axis=1).astype(np.int64)
-    positive: npt.NDArray[np.bool_] = probabilities[:, 1] > threshold
-    return positive.astype(np.int64)
+        likeliest: npt.NDArray[np.int64] = probabilities.argmax(axis=1)
+        return likeliest
+    return (probabilities[:, 1] > threshold).astype(np.int64)
