@@ -26,7 +26,7 @@ def test_check_resolved_writes_out_every_default(tmp_path: Path) -> None:
     resolved = yaml.safe_load(result.stdout)
     assert resolved["search"]["folds"] == 3
     assert resolved["task"] == {
-        "type": "multiclass", "target": "label", "positive": [], "unknown": None
+        "type": "multiclass", "target": "label", "positive": [], "unknown": None, "forecast": None
     }  # fmt: skip
     assert resolved["register_as"] == "quickstart"
     assert set(resolved) == set(Spec.model_fields)
