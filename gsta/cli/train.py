@@ -123,14 +123,8 @@ def train(
         raise click.UsageError("say what to do with the analyser: --register-as NAME, or --out DIR")
     runner = builder.SerialRunner() if serial else builder.RayRunner(address=ray_address)
     if forecast:
-        train_forecaster(
-            asked,
-            out=out,
-            register_as=register_as,
-            runner=runner,
-            accept_unreleased=accept_unreleased,
-            output_format=output_format,
-        )
+        how: Any = {"accept_unreleased": accept_unreleased, "output_format": output_format}
+        train_forecaster(asked, out=out, register_as=register_as, runner=runner, **how)
         return
     source = _source(asked)
     workspace = Workspace.default()
