@@ -64,6 +64,7 @@ def test_a_failed_blocking_check_stops_the_release_with_its_remedy(audited):
             "run-test, servers: 2 dropped",
         ],
         "remedy": "run again with less load on the machine, or fewer users at once",
+        "allowed": {},
         "accepted": None,
         "culprits": {},
         "changes": [],
