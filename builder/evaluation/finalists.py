@@ -98,6 +98,8 @@ def choose(
         winner = made[ranked[0].number]
         asked = ", ".join(f"{name} {most:g}" for name, most in limits.items())
         notes.append(f"no model kept the limits ({asked}); the best in validation was taken")
+    if silent := sorted({trial.family for trial in trials} - {trial.family for trial in ranked}):
+        notes.append(f"not compared, for no trial of it ended with a score: {', '.join(silent)}")
     best_of: dict[str, Trial] = {}
     scored = (*ranked, *(trial for trial in beside if trial.score is not None))
     for trial in scored:
