@@ -49,21 +49,23 @@ class TrialJournal:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> TrialJournal(folder / "trials.jsonl", "ab12").elapsed_s
-    0.0
+    >>> TrialJournal(folder / "trials.jsonl", "ab12").recall(Candidate(0, "mlp", {}, 7)) is None
+    True
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self._path = path
         self._known: dict[tuple[int, float], Trial] = {}
-        self.elapsed_s = 0.0
+        self._took_s: dict[tuple[int, float], float] = {}
         lines = _whole_lines(path)
         if not lines or lines[0] != {"search": key}:
             lines = []
+        before_s = 0.0
         for line in lines[1:]:
             trial = _trial(line["trial"])
             self._known[trial.number, trial.budget] = trial
-            self.elapsed_s = max(self.elapsed_s, line["at_s"])
+            self._took_s[trial.number, trial.budget] = max(line["at_s"] - before_s, 0.0)
+            before_s = line["at_s"]
         text = [json.dumps(line) + "\n" for line in lines or [{"search": key}]]
         write_text(path, "".join(text))
 
@@ -77,6 +79,13 @@ class TrialJournal:
         ):
             return None
         return trial
+
+    def took_s(self, candidate: Candidate) -> float:
+        """How much of the search's time went by until a known candidate's trial had ended.
+
+        Trials run side by side, so this is the time since the one before had ended.
+        """
+        return self._took_s.get((candidate.number, candidate.budget), 0.0)
 
     def append(self, trial: Trial, *, at_s: float) -> None:
         """Record a trial that ended ``at_s`` seconds into the search."""

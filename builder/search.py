@@ -57,8 +57,8 @@ def search(
     """Try candidates until the trials or the time are used up; one record each, by number.
 
     A number that was tried with several budgets is recorded with the largest. Trials that the
-    time left no room for are recorded as skipped. What the journal knows is not tried again, and
-    the time that it took counts.
+    time left no room for are recorded as skipped. What the journal knows of them is not tried
+    again, and the time that it took counts.
     """
     plan = _Plan(families, heuristic, budget, journal=journal, progress=progress, clock=clock)
     for trial in runner.run(objective, plan.take):
@@ -120,7 +120,7 @@ class _Plan:
     ) -> None:
         self._budget, self._journal, self._progress = budget, journal, progress
         self._clock = clock
-        self._begin_s = clock() - (journal.elapsed_s if journal else 0.0)
+        self._begin_s = clock()
         self._latest: dict[int, Trial] = {}
         self._done = self._recalled = self._total = 0
         self._best: float | None = None
@@ -168,9 +168,10 @@ class _Plan:
             if all(trial is None for _, trial in known):
                 return
             line.waiting = [one for one, trial in known if trial is None]
-            for _, trial in known:
+            for one, trial in known:
                 if trial is not None:
                     self._recalled += 1
+                    self._begin_s -= self._journal.took_s(one)
                     self._end(line, trial)
 
     def _end(self, line: _Line, trial: Trial) -> bool:
