@@ -26,6 +26,7 @@ from tagger.targets import CHILDREN, Candidates, Targets
 from tagger.windows import Windows, read_windows
 
 RELAYED: Final = CHILDREN.index("relayed")
+AT_ONCE: Final = 256  # flows that are compared with all targets, so that memory stays bounded
 LISTED: Final = 50
 """Disagreements kept with their reasons; the labels table has all of them."""
 
@@ -121,9 +122,9 @@ class Oracle:
 
     def _served(self, flows: FlowKeys, owners: Int64s) -> Candidates:
         """For flows that services opened, the targets of those who used them."""
-        targets, known = self._targets, len(self._run.activities)
         none = np.empty(0, dtype=np.int64)
         found = Candidates(none, none, none.astype(np.bool_))
+        known = len(self._run.activities)
         for number in np.unique(owners[owners >= known]).tolist():
             name = self._run.services[number - known].name
             users = [
@@ -131,18 +132,24 @@ class Oracle:
                 for place, one in enumerate(self._run.activities)
                 if any(peer.service == name for peer in one.peers)
             ]
-            rows = np.flatnonzero(np.isin(targets.activity, users))
-            flow = np.repeat(np.flatnonzero(owners == number), len(rows))
-            target = np.tile(rows, len(flow) // len(rows)) if len(rows) else rows
-            begun = flows.first_ns[flow] >= targets.start_ns[target] - self._tolerances.clock_ns
-            over = flows.first_ns[flow] > targets.stop_ns[target] + self._tolerances.linger_ns
-            flow, target = flow[begun & ~over], target[begun & ~over]
-            child = targets.child[target]
-            called = _between(flows.swapped(), flow, targets, target) & (child == 0)
-            relayed = _at_endpoints(flows, flow, targets, target) & (child == RELAYED)
-            kept = called | relayed
-            found = found.joined(Candidates(flow[kept], target[kept], called[kept]))
+            theirs = np.flatnonzero(np.isin(self._targets.activity, users))
+            opened = np.flatnonzero(owners == number)
+            for begin in range(0, len(opened), AT_ONCE):
+                found = found.joined(self._used(flows, opened[begin : begin + AT_ONCE], theirs))
         return found
+
+    def _used(self, flows: FlowKeys, opened: Int64s, theirs: Int64s) -> Candidates:
+        """Which of a service's flows began while which of its users' targets stood, at one end."""
+        targets = self._targets
+        flow, target = np.repeat(opened, len(theirs)), np.tile(theirs, len(opened))
+        begun = flows.first_ns[flow] >= targets.start_ns[target] - self._tolerances.clock_ns
+        over = flows.first_ns[flow] > targets.stop_ns[target] + self._tolerances.linger_ns
+        flow, target = flow[begun & ~over], target[begun & ~over]
+        child = targets.child[target]
+        called = _between(flows.swapped(), flow, targets, target) & (child == 0)
+        relayed = _at_endpoints(flows, flow, targets, target) & (child == RELAYED)
+        kept = called | relayed
+        return Candidates(flow[kept], target[kept], called[kept])
 
 
 def _at_endpoints(flows: FlowKeys, flow: Int64s, targets: Targets, target: Int64s) -> Bools:
