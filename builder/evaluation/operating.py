@@ -11,6 +11,7 @@ from builder.families.base import Ints
 from builder.metrics import METRICS, Metric
 from builder.preprocess import Floats
 
+INSTEAD: Final = "f1_macro"  # of an area under a curve, which is of all thresholds
 MIN_POSITIVE: Final = 30  # flows of either class; with fewer a threshold is noise
 
 
@@ -53,4 +54,4 @@ def best_threshold(truth: Ints, probabilities: Floats, *, metric: Metric) -> flo
 
 def _score(found: int, alarms: int, positive: int, negative: int, metric: Metric) -> float:
     table = np.array([[negative - alarms, alarms], [positive - found, found]], dtype=np.int64)
-    return METRICS[metric](table)
+    return METRICS.get(metric, METRICS[INSTEAD])(table)

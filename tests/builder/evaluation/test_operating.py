@@ -52,6 +52,13 @@ def test_without_a_reason_the_likelier_class_is_answered(truth, one):
     assert best_threshold(truth, said, metric="f1_macro") == EVEN
 
 
+def test_a_search_for_the_area_under_the_curve_has_an_operating_point_too():
+    truth, said = shy(2000)
+    assert best_threshold(truth, said, metric="auroc") == best_threshold(
+        truth, said, metric="f1_macro"
+    )
+
+
 def test_of_several_classes_the_likeliest_is_answered():
     said = np.array([[0.2, 0.3, 0.5], [0.5, 0.4, 0.1]], dtype=np.float32)
     assert decide(said, 0.1).tolist() == [2, 0]
