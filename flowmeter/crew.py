@@ -47,7 +47,7 @@ class Crew(Generic[Item, Rows, Table]):
         Taken one after the other, by any thread. One must stay as it is until `IN_USE` have come
         after it.
     work
-        Item_contra with them. What its generators give is taken before the next item is fed.
+        Fed with them. What its generators give is taken before the next item is fed.
     make
         A table of rows; several may be made at once.
     threads

@@ -216,7 +216,6 @@ class Memory:
 
 def take_rows(memories: Sequence[Memory], slots: Sequence[Slots], places: Sequence[Slots]) -> Rows:
     """Take flows out of memories, each to its place; freed slots are all zeros, as they must be."""
-
     at = np.empty(sum(map(len, slots)), np.int32)
     for its, places_of in zip(slots, places, strict=True):
         at[places_of] = its
