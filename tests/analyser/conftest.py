@@ -21,6 +21,9 @@ from sta_registry import Registry, Sta, Store, load_sta
 PORTS = {"typing": 22, "transfer": 443}
 START_S = 1_767_225_600
 
+# Without addresses scapy would ask the network for them.
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
 
 def tcp_flow(kind: str, client: str, port: int, *, rng: random.Random, at_s: float) -> list[Packet]:
     """One TCP conversation, handshake to FINs: keystrokes and echoes, or a bulk download."""
@@ -34,7 +37,7 @@ def tcp_flow(kind: str, client: str, port: int, *, rng: random.Random, at_s: flo
         nonlocal now_s
         now_s += gap_s
         src, dst, sport, dport = ends[side]
-        packet = Ether() / IP(src=src, dst=dst)
+        packet = ETHER / IP(src=src, dst=dst)
         packet /= TCP(
             sport=sport, dport=dport, flags=flags, seq=sequence[side], ack=sequence[1 - side]
         )

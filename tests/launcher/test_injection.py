@@ -224,10 +224,7 @@ def _frames(count: int = 12) -> list[Ether]:
         text = b"\xaa\xbb" + bytes([number, number]) + b"secret of a user".ljust(36)
         frames += [
             ETHER / IP(**ends, ttl=128) / TCP(**up, flags="PA", seq=mine, ack=theirs) / Raw(text),
-            Ether()
-            / IP(**back)
-            / TCP(**down, flags="PA", seq=theirs, ack=mine + 40)
-            / (b"r" * 300),
+            ETHER / IP(**back) / TCP(**down, flags="PA", seq=theirs, ack=mine + 40) / (b"r" * 300),
         ]
     mine, theirs = 101 + 40 * count, 901 + 300 * count
     frames.append(ETHER / IP(**back) / TCP(**down, flags="FA", seq=theirs, ack=mine))
