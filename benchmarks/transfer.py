@@ -4,15 +4,17 @@
 
 Trains the family on the training runs, then goes to the dataset's unseen topology: of its
 activities one half may be learnt from, the other judges. With more and more of them it trains from
-scratch, from the first network with all but the last layers frozen, and from it with nothing
-frozen, all with the same hyperparameters. The last lines tell how many labelled flows take each to
-some of the best macro-F1 from scratch. Needs the extra `deep`.
+scratch and from the first model: a network with all but the last layers frozen, and with nothing
+frozen; trees with each share that the old ones may keep. All have the same hyperparameters. The
+last lines tell how many labelled flows take each to some of the best macro-F1 from scratch.
+Networks need the extra `deep`.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,20 @@ import numpy.typing as npt
 
 from benchmarks.timing import publish
 from builder import BuildConfig, FeatureSelection
+from builder.beginning import beginning
 from builder.data import Data, Part, read_dataset
 from builder.families import Target, families
 from builder.folds import Ints
 from builder.metrics import evaluate
 from builder.objective import Candidate, Fitted, Trainer
+from builder.origin import Origin
 from builder.result import Param
 from builder.space import draw
-from builder.transfer import Freeze, Origin, Transferred
+from builder.transfer import Freeze
+from builder.warm_trees import BOOSTED, FORESTS, KEPT, TRUSTED
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 NEAR = (0.8, 0.9, 0.95)  # of the best F1 from scratch
-WAYS = ("scratch", "all-but-last", "nothing frozen")
 FREEZES: tuple[Freeze, ...] = ("all-but-last", "nothing")
 Curve = npt.NDArray[np.float64]
 
@@ -58,11 +62,21 @@ def main() -> None:
     rows: list[list[object]] = [[round(n), *rest] for n, *rest in curves.tolist()]
     for near in NEAR:
         aim = near * curves[:, 2].max()
-        needed = [_flows_to(aim, curves[:, 0], curves[:, place]) for place in (2, 4, 6)]
+        needed = [_flows_to(aim, curves[:, 0], f1) for f1 in curves[:, 2::2].T]
         rows.append([f"flows to {aim:.3f}", *(cell for one in needed for cell in ("", one))])
-    columns = ["flows", *(f"{way}, {what}" for way in WAYS for what in ("CPU s", "macro-F1"))]
+    ways = ("scratch", *_ways(asked.family))
+    columns = ["flows", *(f"{way}, {what}" for way in ways for what in ("CPU s", "macro-F1"))]
     command = f"python -m benchmarks.transfer --family {asked.family} --seeds {asked.seeds}"
     publish(f"Transfer of {asked.dataset.name} to its unseen topology", command, columns, rows)
+
+
+def _ways(family: str) -> dict[str, tuple[Freeze, dict[str, Param]]]:
+    """The ways to go on: what is frozen of a network, or what old trees keep of the answer."""
+    kept = KEPT if family in FORESTS else TRUSTED if family == BOOSTED else None
+    if kept is None:
+        return {f"{freeze} frozen": (freeze, {}) for freeze in FREEZES}
+    shares = kept["kept"].values
+    return {f"old trees x {share}": ("nothing", {"kept": share}) for share in shares}
 
 
 def _curves(data: Data, place: Part, family: str, shares: list[float], seed: int) -> Curve:
@@ -72,16 +86,19 @@ def _curves(data: Data, place: Part, family: str, shares: list[float], seed: int
     candidate = Candidate(0, family, params, seed)
     scratch = Trainer({family: known}, "constant", 1)
     first = _fit(scratch, candidate, data, data.train, np.arange(len(data.train)))
-    further = [_further(data, first, params, freeze) for freeze in FREEZES]
+    further = [
+        (_further(data, first, params, freeze), replace(candidate, params=params | kept))
+        for freeze, kept in _ways(family).values()
+    ]
     learn, judge = _halves(place, seed)
     found = []
     for share in shares:
         chosen = learn[np.isin(place.groups[learn], _some(place.groups[learn], share, seed))]
         row = [float(len(chosen))]
-        for trainer in (scratch, *further):
+        for trainer, drawn in ((scratch, candidate), *further):
             start = time.process_time()
             if len(chosen):
-                fitted = _fit(trainer, candidate, data, place, chosen)
+                fitted = _fit(trainer, drawn, data, place, chosen)
             row.append(time.process_time() - start)
             there = len(chosen) or trainer is not scratch
             row.append(_f1(fitted if len(chosen) else first, data, place, judge) if there else 0.0)
@@ -101,7 +118,7 @@ def _further(data: Data, first: Fitted, params: dict[str, Param], freeze: Freeze
         sequences=False,
         labels=data.labels,
     )
-    begun = Transferred(origin, freeze, data.labels)
+    begun = beginning(origin, freeze).towards(data.labels)
     return Trainer({begun.name: begun}, "constant", 1, steps=first.steps)
 
 

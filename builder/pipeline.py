@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from builder.baselines import baseline_note, baseline_trials
+from builder.beginning import Beginning
 from builder.config import BuildConfig
 from builder.data import Data, Part, read_dataset
 from builder.drift import quantiles
@@ -32,7 +33,6 @@ from builder.objective import Fitted, Objective, Trainer, again
 from builder.result import BuildResult, Trial
 from builder.runners import Runner
 from builder.search import Budget, Listener, Progress, best, search
-from builder.transfer import Transferred
 from builder.versions import versions
 from topologies.errors import GstaError, InputError, Problem
 
@@ -66,7 +66,7 @@ def build(
     progress: Listener = _silent,
     accept_unreleased: bool = False,
     journal: Callable[[str], Path] | None = None,
-    begin: Transferred | None = None,
+    begin: Beginning | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildResult:
     """Find, train and judge a model.
@@ -87,7 +87,7 @@ def build(
         Says where finished trials are recorded, by a digest of all that their scores depend on;
         those that are there already are not run again.
     begin
-        A trained network to begin with; ``config`` is that of `builder.transfer.Origin.config`.
+        A trained model to begin with; ``config`` is that of `builder.origin.Origin.config`.
     clock
         Seconds that only grow.
 
@@ -149,8 +149,8 @@ def _read(dataset: Path | FlowTables, config: BuildConfig, *, accept_unreleased:
     return dataset.read(config)
 
 
-def _learnt_from(dataset: Path | FlowTables, data: Data, begin: Transferred | None) -> str:
-    """The files, what was read from those of somebody else, and the network to begin with."""
+def _learnt_from(dataset: Path | FlowTables, data: Data, begin: Beginning | None) -> str:
+    """The files, what was read from those of somebody else, and the model to begin with."""
     parts = [data.sha256]
     if not isinstance(dataset, Path):
         read = sha256("\n".join(data.labels).encode())
@@ -160,7 +160,7 @@ def _learnt_from(dataset: Path | FlowTables, data: Data, begin: Transferred | No
     return " ".join(parts if begin is None else [*parts, begin.digest])
 
 
-def _trainer(config: BuildConfig, data: Data, begin: Transferred | None) -> Trainer:
+def _trainer(config: BuildConfig, data: Data, begin: Beginning | None) -> Trainer:
     if begin is None:
         return Trainer(_families(config, data), config.missing, config.threads, data.categorical)
     begin.origin.require(data)

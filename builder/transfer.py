@@ -8,65 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.config import BuildConfig, FeatureSelection
 from builder.families import families
 from builder.families.base import Inputs, Model, Target, Task, Use
-from builder.preprocess import Preprocessing
+from builder.origin import Origin
 from builder.result import Param
 from builder.space import Choice, LogUniform, Space
-from topologies.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from builder.data import Data
 
 Freeze = Literal["all-but-last", "nothing"]
 FREE: Final = 2  # layers with weights that learn when all but the last are frozen
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A trained network: where a training begins.
-
-    ``labels`` are its classes, in the order of its outputs; without them no class is taken over.
-    """
-
-    name: str
-    family: str
-    params: Mapping[str, Param]
-    onnx: bytes
-    preprocessing: Preprocessing
-    features: tuple[str, ...]
-    sequences: bool
-    labels: tuple[str, ...] = ()
-
-    def config(self, config: BuildConfig) -> BuildConfig:
-        """The configuration with the family and the features that it needs."""
-        chosen: Literal["flow", "packets", "all"] = "all" if self.sequences else "flow"
-        selection = FeatureSelection(set=chosen, include=self.features, leave_out=())
-        if not self.features:
-            selection = FeatureSelection(set="packets")
-        return config.model_copy(update={"families": (self.family,), "features": selection})
-
-    def require(self, data: Data) -> None:
-        """Raise InputError unless the data has its features, in its order."""
-        found = tuple(field.name for field in data.features)
-        if self.features and found != self.features:
-            missing = sorted(set(self.features) - set(found))
-            raise InputError(
-                Problem(
-                    data.path,
-                    "features",
-                    f"those of {self.name}, in its order",
-                    f"others; missing are {', '.join(missing) or 'none'}",
-                    "meter the runs with the flow meter version of the original",
-                )
-            )
 
 
 class Transferred:
@@ -79,21 +33,10 @@ class Transferred:
     task: Final[Task] = "classify"
 
     def __init__(self, origin: Origin, freeze: Freeze, labels: tuple[str, ...] = ()) -> None:
-        family = families()[origin.family]
-        if not hasattr(family, "network"):
-            raise InputError(
-                Problem(
-                    origin.name,
-                    "family",
-                    "a network: " + ", ".join(n for n, f in families().items() if _is_network(f)),
-                    origin.family,
-                    "name such an analyser, or train from scratch",
-                )
-            )
-        self._family: Any = family
+        self._family: Any = families()[origin.family]
         self.origin, self._freeze, self._labels = origin, freeze, labels
         self.name = origin.family
-        self.uses: frozenset[Use] = family.uses
+        self.uses: frozenset[Use] = self._family.uses
 
     def towards(self, labels: tuple[str, ...]) -> Transferred:
         """The same, for these classes."""
@@ -135,10 +78,6 @@ class Transferred:
             inputs, target, params=params, seed=seed, epochs=int(params["epochs"] or 1), known=known
         )
         return trained
-
-
-def _is_network(family: object) -> bool:
-    return hasattr(family, "network")
 
 
 def take_over(network: Any, weights: Mapping[str, npt.NDArray[np.float32]]) -> int:

@@ -55,8 +55,8 @@ class Ensemble:
     base: Floats  # [width], the scores before the first tree
     link: str  # from scores to probabilities: NONE, LOGISTIC or SOFTMAX
 
-    def probabilities(self, features: Floats) -> Floats:
-        """Answer for rows [n, f]: float32 [n, width]."""
+    def scores(self, features: Floats) -> Floats:
+        """What the trees add up to for rows [n, f]: float32 [n, width], before the link."""
         scores = np.zeros((len(features), len(self.base)), dtype=np.float32)
         rows = np.ascontiguousarray(features, dtype=np.float32)
         if self.classes is None:
@@ -67,6 +67,11 @@ class Ensemble:
             walk(rows, *trees, weights, self.classes, by_class)
             scores = np.ascontiguousarray(by_class.T)
         scores += self.base
+        return scores
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Answer for rows [n, f]: float32 [n, width]."""
+        scores = self.scores(features)
         if self.classes is not None and len(self.base) == 2:
             chance: Floats = scores[:, 1]
             if self.link == "LOGISTIC":
@@ -102,14 +107,20 @@ def bulk_trees(graph: bytes, open_session: Callable[[bytes], InferenceSession]) 
     import onnx
 
     model = onnx.load_from_string(graph)
-    trees = [node for node in model.graph.node if node.op_type == OPERATOR]
+    trees = tree_node(model)
+    ensemble = None if trees is None else read_ensemble(trees)
+    if trees is None or ensemble is None:
+        return None
+    tail = _tail(model, trees, len(ensemble.base))
+    return BulkTrees(ensemble, open_session(tail) if tail else None)
+
+
+def tree_node(model: ModelProto) -> NodeProto | None:
+    """The one tree ensemble of a graph that has no input but features."""
+    trees: list[NodeProto] = [node for node in model.graph.node if node.op_type == OPERATOR]
     if len(trees) != 1 or list(trees[0].input) != [FEATURES] or len(model.graph.input) != 1:
         return None
-    ensemble = read_ensemble(trees[0])
-    if ensemble is None:
-        return None
-    tail = _tail(model, trees[0], len(ensemble.base))
-    return BulkTrees(ensemble, open_session(tail) if tail else None)
+    return trees[0]
 
 
 def read_ensemble(node: NodeProto) -> Ensemble | None:
@@ -141,7 +152,7 @@ def read_ensemble(node: NodeProto) -> Ensemble | None:
         classes, base = np.ones(len(roots), dtype=np.int32), np.append(np.float32(0), base[-1])
     if len(base) != width:
         return None
-    return Ensemble(nodes, roots, _tops(nodes, roots), values, classes, base, link)
+    return Ensemble(nodes, roots, tops_of(nodes, roots), values, classes, base, link)
 
 
 def _keys(trees: Any, nodes: Any) -> Whole:
@@ -175,7 +186,7 @@ def _layout(
     return order, child.astype(np.int32), np.sort(position[levels[0]])
 
 
-def _tops(nodes: npt.NDArray[np.void], roots: npt.NDArray[np.int32]) -> Tops:
+def tops_of(nodes: npt.NDArray[np.void], roots: npt.NDArray[np.int32]) -> Tops:
     """The first levels; the descendants of place k are at 2 k + 1 and 2 k + 2."""
     at = np.zeros((len(roots), 15), dtype=np.int32)
     at[:, 0] = roots

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import builder
+from builder.beginning import Beginning, beginning
 from builder.foreign import FlowTables
+from builder.origin import Origin
 from builder.report import REPORT_FILE, render_report
-from builder.transfer import Freeze, Origin, Transferred
+from builder.transfer import Freeze
 from gsta.reporting import Reporter
 from gsta.rivalry import Bout, challenge
 from sta_registry import Registered, Registry, Store, write_sta
@@ -53,7 +55,7 @@ def train(
     register_as: str | None = None,
     out: Path | None = None,
     accept_unreleased: bool = False,
-    begin: Transferred | None = None,
+    begin: Beginning | None = None,
     beat_on: Sequence[Path] = (),
     journal: Callable[[str], Path] | None = None,
 ) -> Trained:
@@ -95,13 +97,13 @@ def train(
     return Trained(result, registered, folder, bouts)
 
 
-def begin_with(sta: Sta, freeze: Freeze) -> Transferred:
-    """A training that begins with the network of a packaged analyser.
+def begin_with(sta: Sta, freeze: Freeze) -> Beginning:
+    """A training that begins with the model of a packaged analyser.
 
     Raises
     ------
     InputError
-        It is no network, or it learnt from somebody else's flow table.
+        It is neither a network nor trees, or it learnt from somebody else's flow table.
     """
     manifest = sta.manifest
     if manifest.table is not None:
@@ -124,4 +126,4 @@ def begin_with(sta: Sta, freeze: Freeze) -> Transferred:
         sequences=manifest.sequence is not None,
         labels=manifest.classes,
     )
-    return Transferred(origin, freeze)
+    return beginning(origin, freeze)

@@ -99,8 +99,13 @@ class XGBoost:
         threads: int,
         budget: float = 1.0,
         resume: Model | None = None,
+        margins: Floats | None = None,
     ) -> Model:
-        """Boost for the given number of rounds, or for those that a smaller model lacks."""
+        """Boost for the given number of rounds, or for those that a smaller model lacks.
+
+        It begins with the class shares, or with the ``margins`` [n, width] of other trees, which
+        are then no part of the model.
+        """
         import xgboost
 
         settings = dict(params)
@@ -109,6 +114,8 @@ class XGBoost:
         classes: Ints = target.values.astype(np.int64)
         weights = class_weights(classes, target.width) if balanced else None
         rows = xgboost.DMatrix(inputs.table(), classes, weight=weights, nthread=threads)
+        if margins is not None:
+            rows.set_base_margin(margins if target.width > 2 else margins[:, 1])
         # Left alone XGBoost would start from 0 or 1 where a class has no row: an infinite margin.
         prior = float(np.clip(np.average(classes == 1, weights=weights), 1e-6, 1 - 1e-6))
         goal: dict[str, Param] = {"objective": "binary:logistic", "base_score": prior}

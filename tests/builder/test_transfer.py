@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from builder import BuildConfig, FeatureSelection, SerialRunner, build
+from builder.beginning import beginning
 from builder.data import read_dataset
 from builder.families import Inputs, Target, families
+from builder.origin import Origin
 from builder.preprocess import fit_preprocessing
-from builder.transfer import Origin, Transferred
+from builder.transfer import Transferred
 from topologies.errors import InputError
 
 pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra deep")
@@ -110,8 +112,8 @@ def test_a_build_begins_with_a_network(first, write):
 def test_what_does_not_fit_is_told(first, write):
     from dataclasses import replace
 
-    with pytest.raises(InputError, match="expected a network: "):
-        Transferred(replace(first, family="random_forest"), "nothing")
+    with pytest.raises(InputError, match="expected one of cnn, cnn_lstm, extra_trees, lstm, "):
+        beginning(replace(first, family="logistic"), "nothing")
     other = replace(first, features=first.features[::-1])
     with pytest.raises(InputError, match="those of first, in its order"):
         build(write(), other.config(CONFIG), runner=SerialRunner(),

@@ -74,6 +74,19 @@ def test_a_champion_stays_unless_it_is_beaten(gsta, tmp_path):
     assert f1_on_test(load_sta(tmp_path / "sta"), good, accept_unreleased=False) > 0.8
 
 
+def test_trees_go_on_from_those_of_a_champion(gsta, tmp_path):
+    dataset = write_dataset(tmp_path / "first", Spec(sequences=False))
+    gsta("train", "--dataset", dataset, "--register-as", "kinds", *SERIAL)
+    few = write_dataset(tmp_path / "few", Spec(sequences=False, train_rows=60, seed=3))
+    out = tmp_path / "on"
+    gsta("train", "--dataset", few, "--from", "models:/kinds@champion", "--out", out,
+         "--serial", "--trials", "1")  # fmt: skip
+    manifest = load_sta(out).manifest
+    assert manifest.provenance.family == "random_forest"
+    assert 0 < manifest.provenance.params["kept"] < 1
+    assert f1_on_test(load_sta(out), dataset, accept_unreleased=False) > 0.8
+
+
 def test_a_training_goes_on_where_one_like_it_was(gsta, tmp_path):
     flows = table(tmp_path / "a.csv", 1)
     asked = ("train", "--flows", flows, "--random-split", "0.3", "--out", tmp_path / "sta",
