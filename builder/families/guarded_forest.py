@@ -1,9 +1,9 @@
-"""A forest of the classes it was shown, guarded by a density of what is normal.
+"""A forest of the classes it was shown, guarded by an autoencoder of what is normal.
 
-For detectors that must also find what nobody showed them. Class 0 is what is normal: a mixture of
-Gaussians says how usual a flow is among its rows, and the forest's answer is blended with that. The
-point of decision is the false-alarm rate on normal rows that neither of them saw, so it does not
-depend on how common, or of which kinds, the attacks of the training rows were.
+For detectors that must also find what nobody showed them. Class 0 is what is normal: an autoencoder
+says how unusual a flow is among its rows, and the forest's answer is blended with that. The point
+of decision is the false-alarm rate on normal rows that neither of them saw, so it does not depend
+on how common, or of which kinds, the attacks of the training rows were.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from builder.density import Density, Doubles, Nodes, density_nodes, learn_density
+from builder.autoencoder import (
+    Autoencoder,
+    Doubles,
+    Nodes,
+    autoencoder_nodes,
+    learn_autoencoder,
+)
 from builder.families.base import Inputs, Model, Target, Task, Use
 from builder.families.trees import TreesModel
 from builder.preprocess import Floats
@@ -34,8 +40,8 @@ SPACE: Final[Space] = {
     "max_depth": IntRange(8, 24),
     "min_samples_leaf": IntRange(1, 8, log=True),
     "max_features": Choice(("sqrt", "log2", 0.3)),
-    "components": Choice((8, 16, 32, 64)),
-    "least_variance": Choice((0.01, 0.03, 0.1)),
+    "units": Choice((64, 128)),
+    "narrow": Choice((8, 16)),
     "guard": Choice((0.25, 0.5, 0.75)),
     "false_alarms": Choice((0.005, 0.01, 0.02, 0.05)),
 }
@@ -46,25 +52,25 @@ class GuardedModel:
     """A fitted forest and its guard; without a guard where normal rows are too few."""
 
     forest: TreesModel
-    density: Density | None
+    normal: Autoencoder | None
     guard: float
     decision: float  # the blended probability of not being normal at which the answer turns
 
     def predict(self, inputs: Inputs) -> Floats:
         """Probabilities: float32 [n, width]."""
         shares = self.forest.predict(inputs)
-        if self.density is None:
+        if self.normal is None:
             return shares
-        return decided(blended(shares, self.density.unusual(inputs.table()), self.guard), self)
+        return decided(blended(shares, self.normal.unusual(inputs.table()), self.guard), self)
 
     def export(self) -> bytes:
         """Serialise as an ONNX graph."""
         from onnx import load_from_string
 
         graph = self.forest.export()
-        if self.density is None:
+        if self.normal is None:
             return graph
-        return guarded_graph(load_from_string(graph), self, self.density)
+        return guarded_graph(load_from_string(graph), self, self.normal)
 
 
 def blended(shares: Floats, unusual: Doubles, guard: float) -> Doubles:
@@ -88,7 +94,7 @@ def decided(mixed: Doubles, model: GuardedModel) -> Floats:
     return answer
 
 
-def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) -> bytes:
+def guarded_graph(model: ModelProto, guarded: GuardedModel, normal: Autoencoder) -> bytes:
     """The forest's graph with the guard beside it and the decision behind."""
     from onnx import TensorProto, checker
 
@@ -96,7 +102,7 @@ def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) ->
         made.output[:] = ["shares" if name == "probabilities" else name for name in made.output]
     add = Nodes(model.graph)
     one, last = add.value("one", 1.0), add.value("last", [1], np.int64)
-    unusual = density_nodes(add, density, one, last)
+    unusual = autoencoder_nodes(add, normal, one, last)
     known = add.node("Cast", "shares", to=TensorProto.DOUBLE)
     width = guarded.forest.width
     first = add.node("Slice", known, last, add.value("end", [width], np.int64), last)
@@ -118,7 +124,7 @@ def guarded_graph(model: ModelProto, guarded: GuardedModel, density: Density) ->
 
 
 class GuardedForest:
-    """A forest beside a Gaussian mixture of class 0, decided by a false-alarm rate."""
+    """A forest beside an autoencoder of class 0, decided by a false-alarm rate."""
 
     name: Final = "guarded_forest"
     task: Final[Task] = "classify"
@@ -153,24 +159,20 @@ class GuardedForest:
         trees = TreesModel(forest, target.width)
         if not len(held):
             return GuardedModel(trees, None, 0.0, 0.5)
-        density = learn_density(
-            rows[np.setdiff1d(normal, held)],
-            components=int(params["components"] or 1),
-            least_variance=float(params["least_variance"] or 0),
-            seed=seed,
-        )
-        return _decide(trees, density, rows[held], params)
+        units, narrow = int(params["units"] or 1), int(params["narrow"] or 1)
+        hidden = (units, units // 2, narrow, units // 2, units)
+        learnt = learn_autoencoder(rows[np.setdiff1d(normal, held)], hidden=hidden, seed=seed)
+        return _decide(trees, learnt.placed(rows[held]), rows[held], params)
 
 
 def _decide(
-    trees: TreesModel, density: Density, held: Floats, params: Mapping[str, Param]
+    trees: TreesModel, normal: Autoencoder, held: Floats, params: Mapping[str, Param]
 ) -> Model:
-    """Place the guard's scale and the decision by normal rows that neither part saw."""
-    placed = density.placed(held)
+    """Place the decision by normal rows that neither part saw."""
     guard = float(params["guard"] or 0)
-    mixed = blended(trees.predict(Inputs(held)), placed.unusual(held), guard)
+    mixed = blended(trees.predict(Inputs(held)), normal.unusual(held), guard)
     alarm = np.quantile(1 - mixed[:, 0], 1 - float(params["false_alarms"] or 0))
-    return GuardedModel(trees, placed, guard, float(np.clip(alarm, CERTAIN, 1 - CERTAIN)))
+    return GuardedModel(trees, normal, guard, float(np.clip(alarm, CERTAIN, 1 - CERTAIN)))
 
 
 FAMILY: Final = GuardedForest()
