@@ -34,8 +34,8 @@ from topologies.errors import InputError, Problem
 
 FORESTS: Final = ("extra_trees", "random_forest")
 BOOSTED: Final = "xgboost"
-KEPT: Final[Space] = {"kept": Choice((0.1, 0.25, 0.5))}  # of a forest's answer: the old trees'
-TRUSTED: Final[Space] = {"kept": Choice((0.5, 0.75, 1.0))}  # of the old margins
+KEPT: Final[Space] = {"kept": Choice((0.1, 0.25, 0.5, 0.75))}  # share of the answer
+TRUSTED: Final[Space] = {"kept": Choice((0.5, 0.75, 1.0))}  # share of the old margins
 
 
 @dataclass(frozen=True, slots=True)

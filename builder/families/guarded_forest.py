@@ -1,8 +1,9 @@
 """A forest of the classes it was shown, guarded by an autoencoder of what is normal.
 
 For detectors that must also find what nobody showed them. Class 0 is what is normal: an autoencoder
-says how unusual a flow is among its rows, and the forest's answer is blended with that. The point
-of decision is the false-alarm rate on normal rows that neither of them saw, so it does not depend
+says how unusual a flow is among its rows, and the forest's answer is blended with that: a flow is
+normal as far as both find it so (a logarithmic opinion pool, Genest and Zidek 1986). The point of
+decision is the false-alarm rate on normal rows that neither of them saw, so it does not depend
 on how common, or of which kinds, the attacks of the training rows were.
 """
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 HELD_OUT: Final = 0.2  # of the normal rows, to place the decision
 LEAST_HELD_OUT: Final = 10
 CERTAIN: Final = 1e-4  # no point of decision is nearer to 0 or 1
+LEAST: Final = 0.01  # a forest's share of class 0 that counts: roots of less would be of rounding
 
 SPACE: Final[Space] = {
-    "splits": Choice(("best", "random")),
-    "n_estimators": Choice((100, 150)),
+    "n_estimators": Choice((100, 150, 200)),
     "max_depth": IntRange(8, 24),
     "min_samples_leaf": IntRange(1, 8, log=True),
     "max_features": Choice(("sqrt", "log2", 0.3)),
@@ -81,8 +82,9 @@ def blended(shares: Floats, unusual: Doubles, guard: float) -> Doubles:
     known = shares.astype(np.float64)
     strange = known[:, 1:] + CERTAIN
     strange /= strange.sum(axis=1, keepdims=True)
-    novel = np.column_stack([1 - unusual, unusual[:, None] * strange])
-    return np.asarray((1 - guard) * known + guard * novel, dtype=np.float64)
+    trusted = (np.clip(known[:, 0], 0, 1) + LEAST) / (1 + LEAST)
+    normal = (trusted ** (1 - guard) * (1 - unusual) ** guard)[:, None]
+    return np.concatenate([normal, (1 - normal) * strange], axis=1)
 
 
 def decided(mixed: Doubles, model: GuardedModel) -> Floats:
@@ -108,13 +110,17 @@ def guarded_graph(model: ModelProto, guarded: GuardedModel, normal: Autoencoder)
     first = add.node("Slice", known, last, add.value("end", [width], np.int64), last)
     strange = add.node("Add", first, add.value("certain", CERTAIN))
     strange = add.node("Div", strange, add.node("ReduceSum", strange, last, keepdims=1))
-    calm, strange = add.node("Sub", one, unusual), add.node("Mul", unusual, strange)
-    novel = add.node("Concat", calm, strange, axis=1)
-    mixed = add.node(
-        "Add",
-        add.node("Mul", known, add.value("forest", 1 - guarded.guard)),
-        add.node("Mul", novel, add.value("share", guarded.guard)),
+    share = add.node("Slice", known, add.value("start", [0], np.int64), last, last)
+    bounded = add.node("Clip", share, add.value("none", 0.0), add.value("all", 1.0))
+    raised = add.node("Add", bounded, add.value("least", LEAST))
+    trusted = add.node("Div", raised, add.value("most", 1 + LEAST))
+    agreed = add.node(
+        "Mul",
+        add.node("Pow", trusted, add.value("forest", 1 - guarded.guard)),
+        add.node("Pow", add.node("Sub", one, unusual), add.value("guard", guarded.guard)),
     )
+    rest = add.node("Mul", add.node("Sub", one, agreed), strange)
+    mixed = add.node("Concat", agreed, rest, axis=1)
     odds = [guarded.decision, *[1 - guarded.decision] * (width - 1)]
     shifted = add.node("Mul", mixed, add.value("odds", odds))
     final = add.node("Div", shifted, add.node("ReduceSum", shifted, last, keepdims=1))
@@ -141,13 +147,12 @@ class GuardedForest:
         threads: int,
     ) -> Model:
         """Hold normal rows out, fit both on the others, and decide on those."""
-        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+        from sklearn.ensemble import RandomForestClassifier
 
         rows, classes = inputs.table(), target.values
         names = ("n_estimators", "max_depth", "min_samples_leaf", "max_features")
         settings = {name: params[name] for name in names}
-        kind = RandomForestClassifier if params["splits"] == "best" else ExtraTreesClassifier
-        forest = kind(**settings, random_state=seed, n_jobs=threads)
+        forest = RandomForestClassifier(**settings, random_state=seed, n_jobs=threads)
         normal = np.random.default_rng(seed).permutation(np.flatnonzero(classes == 0))
         held = normal[: int(HELD_OUT * len(normal))]
         lonely = len(normal) == len(classes)
