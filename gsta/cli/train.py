@@ -49,7 +49,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--detect", is_flag=True, help="Tell malicious from benign flows, as the mapping knows them."
 )
-@click.option("--from", "origin", metavar="MODEL", help="Begin with this analyser's network or trees.")
+@click.option("--from", "origin", metavar="MODEL", help="Begin with the model of this analyser.")
 @click.option(
     "--freeze",
     type=click.Choice(("all-but-last", "nothing")),
