@@ -55,7 +55,8 @@ def print_records(
         writer.writerows(records)
         click.echo(text.getvalue(), nl=False)
     else:
-        rows = [[str(record.get(name, "")) for name in names] for record in records]
+        known = [{k: v for k, v in record.items() if v is not None} for record in records]
+        rows = [[str(record.get(name, "")) for name in names] for record in known]
         _print_table([name.replace("_", " ") for name in names], rows)
 
 
