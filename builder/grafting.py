@@ -12,7 +12,7 @@ from builder.preprocess import Floats
 from builder.traversal import FEATURES, OPERATOR, Ensemble, Whole, read_ensemble, tops_of, tree_node
 
 DROPPED: Final = -1  # the place of a class that the new task does not have
-NEVER: Final = 8.0  # boosting began with a margin so far below the largest where a class had no row
+NEVER: Final = 12.0  # boosting began so far below the largest margin where a class had no row
 
 
 def ensemble_of(graph: bytes) -> tuple[Ensemble, tuple[int, ...]] | None:
