@@ -32,7 +32,7 @@ from builder.origin import Origin
 from builder.result import Param
 from builder.space import draw
 from builder.transfer import Freeze
-from builder.warm_trees import BOOSTED, FORESTS, KEPT, TRUSTED
+from builder.warm_trees import KEPT
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 NEAR = (0.8, 0.9, 0.95)  # of the best F1 from scratch
@@ -72,10 +72,9 @@ def main() -> None:
 
 def _ways(family: str) -> dict[str, tuple[Freeze, dict[str, Param]]]:
     """The ways to go on: what is frozen of a network, or what old trees keep of the answer."""
-    kept = KEPT if family in FORESTS else TRUSTED if family == BOOSTED else None
-    if kept is None:
+    if family not in KEPT:
         return {f"{freeze} frozen": (freeze, {}) for freeze in FREEZES}
-    shares = kept["kept"].values
+    shares = KEPT[family].values
     return {f"old trees x {share}": ("nothing", {"kept": share}) for share in shares}
 
 

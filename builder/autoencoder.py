@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.preprocess import Floats
-from builder.scaling import LIMIT, Scaling
+from builder.scaling import Scaling, scaling_nodes
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -43,10 +43,7 @@ class Autoencoder:
 
     def surprise(self, rows: Floats) -> Doubles:
         """Logarithm of the mean squared error of raw rows [n, columns], scaled: [n]."""
-        centre, unit, mean, deviation = (p.astype(np.float64) for p in self.scaling.parts())
-        units = (rows.astype(np.float64) - centre) / unit
-        logs = np.sign(units) * np.log(1.0 + np.abs(units))
-        given = np.clip((logs - mean) / deviation, -LIMIT, LIMIT)
+        given = self.scaling.apply(rows.astype(np.float64))
         values = given
         for number, (weights, biases) in enumerate(self.layers):
             values = (np.maximum(values, 0) if number else values) @ weights + biases
@@ -112,19 +109,15 @@ class Nodes:
         return output
 
 
-def autoencoder_nodes(add: Nodes, model: Autoencoder, one: str, last: str) -> str:
+def autoencoder_nodes(add: Nodes, model: Autoencoder, last: str) -> str:
     """What :meth:`Autoencoder.unusual` does, as [n, 1]."""
     from onnx import TensorProto
 
     names = ("centre", "unit", "mean", "deviation")
     parts = zip(names, model.scaling.parts(), strict=True)
-    centre, unit, mean, deviation = (add.value(name, array) for name, array in parts)
-    rows = add.node("Cast", "features", to=TensorProto.DOUBLE)
-    units = add.node("Div", add.node("Sub", rows, centre), unit)
-    size = add.node("Log", add.node("Add", add.node("Abs", units), one))
-    logs = add.node("Mul", add.node("Sign", units), size)
-    standard = add.node("Div", add.node("Sub", logs, mean), deviation)
-    given = add.node("Clip", standard, add.value("low", -LIMIT), add.value("high", LIMIT))
+    parameters = tuple(add.value(name, array) for name, array in parts)
+    rows, given = add.node("Cast", "features", to=TensorProto.DOUBLE), "guard/given"
+    scaling_nodes(add.graph, rows, parameters, given, np.float64)
     values = given
     for number, (weights, biases) in enumerate(model.layers):
         values = add.node("Relu", values) if number else values

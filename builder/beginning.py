@@ -5,7 +5,7 @@ from __future__ import annotations
 from builder.families import families
 from builder.origin import Origin
 from builder.transfer import Freeze, Transferred
-from builder.warm_trees import BOOSTED, FORESTS, WarmTrees
+from builder.warm_trees import KEPT, WarmTrees
 from topologies.errors import InputError, Problem
 
 Beginning = Transferred | WarmTrees
@@ -19,11 +19,11 @@ def beginning(origin: Origin, freeze: Freeze) -> Beginning:
     InputError
         The analyser is neither a network nor an ensemble of trees.
     """
-    if origin.family in (*FORESTS, BOOSTED):
+    if origin.family in KEPT:
         return WarmTrees(origin)
     if hasattr(families()[origin.family], "network"):
         return Transferred(origin, freeze)
     able = (name for name, family in families().items() if hasattr(family, "network"))
-    expected = "one of " + ", ".join(sorted([*able, *FORESTS, BOOSTED]))
+    expected = "one of " + ", ".join(sorted([*able, *KEPT]))
     remedy = "name such an analyser, or train from scratch"
     raise InputError(Problem(origin.name, "family", expected, origin.family, remedy))

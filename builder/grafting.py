@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from builder.preprocess import Floats
 from builder.traversal import FEATURES, OPERATOR, Ensemble, Whole, read_ensemble, tops_of, tree_node
@@ -133,9 +134,15 @@ def _shares(ensemble: Ensemble) -> Floats:
     """What the leaves of a forest add to each class, [nodes, width]; of two, one may be written."""
     if ensemble.classes is None:
         return ensemble.values
-    leaf = (ensemble.nodes["child"] == np.arange(len(ensemble.nodes)))[:, None]
+    leaf = _leaf(ensemble)[:, None]
     rest: Floats = (np.float32(1 / len(ensemble.roots)) - ensemble.values) * leaf
     return np.concatenate([rest, ensemble.values], axis=1)
+
+
+def _leaf(ensemble: Ensemble) -> npt.NDArray[np.bool_]:
+    """Which nodes are leaves: their own children."""
+    found: npt.NDArray[np.bool_] = ensemble.nodes["child"] == np.arange(len(ensemble.nodes))
+    return found
 
 
 def _tree_of(ensemble: Ensemble) -> Whole:
@@ -146,12 +153,11 @@ def _tree_of(ensemble: Ensemble) -> Whole:
 
 def _nodes(ensemble: Ensemble) -> dict[str, Any]:
     nodes, tree = ensemble.nodes, _tree_of(ensemble)
-    place = np.arange(len(nodes))
-    leaf, start = nodes["child"] == place, ensemble.roots[tree]
+    leaf, start = _leaf(ensemble), ensemble.roots[tree]
     down = np.where(leaf, 0, nodes["child"] - start)
     return {
         "nodes_treeids": tree.tolist(),
-        "nodes_nodeids": (place - start).tolist(),
+        "nodes_nodeids": (np.arange(len(nodes)) - start).tolist(),
         "nodes_featureids": nodes["feature"].tolist(),
         "nodes_values": np.where(leaf, 0, nodes["bound"]).tolist(),
         "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
@@ -162,7 +168,7 @@ def _nodes(ensemble: Ensemble) -> dict[str, Any]:
 
 def _weights(ensemble: Ensemble) -> dict[str, Any]:
     every, width = _tree_of(ensemble), len(ensemble.base)
-    leaf = np.flatnonzero(ensemble.nodes["child"] == np.arange(len(ensemble.nodes)))
+    leaf = np.flatnonzero(_leaf(ensemble))
     tree = every[leaf]
     number = leaf - ensemble.roots[tree]
     if ensemble.classes is None:

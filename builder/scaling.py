@@ -6,7 +6,7 @@ Learnt from training rows and written into the exported graph, so that serving k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from builder.preprocess import CONSTANT, Floats
 
 if TYPE_CHECKING:
     from onnx import GraphProto
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 LIMIT: Final = 8.0  # no scaled value is further from 0
 NARROW: Final = 0.05  # a spread of the logarithm below which the logarithm would only round
@@ -46,11 +48,11 @@ class Scaling:
         parameters = np.array(columns, dtype=np.float32).reshape(-1, 4).T
         return cls(*np.ascontiguousarray(parameters))
 
-    def apply(self, values: Floats) -> Floats:
-        """Scale float32 [..., columns]."""
+    def apply(self, values: npt.NDArray[Real]) -> npt.NDArray[Real]:
+        """Scale [..., columns], in float32 or float64."""
         units = (values - self.centre) / self.unit
         logs = np.sign(units) * np.log(np.float32(1) + np.abs(units))
-        scaled: Floats = np.clip((logs - self.mean) / self.deviation, -LIMIT, LIMIT)
+        scaled: npt.NDArray[Real] = np.clip((logs - self.mean) / self.deviation, -LIMIT, LIMIT)
         return scaled
 
     def parts(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -77,15 +79,21 @@ def _column(values: npt.NDArray[np.float64]) -> tuple[float, float, float, float
     return centre, unit, float(logs.mean()), float(logs.std())
 
 
-def scaling_nodes(graph: GraphProto, source: str, parameters: tuple[str, ...], target: str) -> None:
+def scaling_nodes(
+    graph: GraphProto,
+    source: str,
+    parameters: tuple[str, ...],
+    target: str,
+    kind: type[np.floating[Any]] = np.float32,
+) -> None:
     """Add what :meth:`Scaling.apply` does, from ``source`` to ``target``.
 
-    ``parameters`` names the initialisers of the fields, in order.
+    ``parameters`` names the initialisers of the fields, in order, of one ``kind`` with it.
     """
     from onnx import helper, numpy_helper
 
     def constant(name: str, value: float) -> str:
-        array = np.array(value, dtype=np.float32)
+        array = np.array(value, dtype=kind)
         graph.initializer.append(numpy_helper.from_array(array, f"{target}/{name}"))
         return f"{target}/{name}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -32,10 +33,13 @@ from builder.space import Choice, Space
 from builder.traversal import Ensemble
 from topologies.errors import InputError, Problem
 
-FORESTS: Final = ("extra_trees", "random_forest")
-BOOSTED: Final = "xgboost"
-KEPT: Final[Space] = {"kept": Choice((0.1, 0.25, 0.5, 0.75))}  # share of the answer
-TRUSTED: Final[Space] = {"kept": Choice((0.5, 0.75, 1.0))}  # share of the old margins
+SHARES: Final = Choice((0.1, 0.25, 0.5, 0.75))
+# What the old trees may keep, of each family that can go on: of a forest's answer, of the margins.
+KEPT: Final[Mapping[str, Choice]] = {
+    "extra_trees": SHARES,
+    "random_forest": SHARES,
+    "xgboost": Choice((0.5, 0.75, 1.0)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class WarmTrees:
     @property
     def space(self) -> Space:
         """How the new trees are grown, and how much the old ones count."""
-        return {**self._family.space, **(KEPT if self.name in FORESTS else TRUSTED)}
+        return {**self._family.space, "kept": KEPT[self.name]}
 
     def fit(
         self,
@@ -104,8 +108,12 @@ class WarmTrees:
             new = replace(new, base=np.zeros_like(new.base))  # boosting began with the margins
         return WarmModel(joined(old, new), inputs.table().shape[1])
 
+    @cached_property
+    def _grown(self) -> tuple[Ensemble, tuple[int, ...]]:
+        return _trees(self.origin.onnx)  # once for all trials and folds of a process
+
     def _old(self, width: int) -> Ensemble:
-        ensemble, classes = _trees(self.origin.onnx)
+        ensemble, classes = self._grown
         names = self.origin.labels
         places = [
             self._labels.index(names[number]) if names[number] in self._labels else DROPPED

@@ -104,7 +104,7 @@ def guarded_graph(model: ModelProto, guarded: GuardedModel, normal: Autoencoder)
         made.output[:] = ["shares" if name == "probabilities" else name for name in made.output]
     add = Nodes(model.graph)
     one, last = add.value("one", 1.0), add.value("last", [1], np.int64)
-    unusual = autoencoder_nodes(add, normal, one, last)
+    unusual = autoencoder_nodes(add, normal, last)
     known = add.node("Cast", "shares", to=TensorProto.DOUBLE)
     width = guarded.forest.width
     first = add.node("Slice", known, last, add.value("end", [width], np.int64), last)

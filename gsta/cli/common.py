@@ -55,8 +55,8 @@ def print_records(
         writer.writerows(records)
         click.echo(text.getvalue(), nl=False)
     else:
-        known = [{k: v for k, v in record.items() if v is not None} for record in records]
-        rows = [[str(record.get(name, "")) for name in names] for record in known]
+        values = [[record.get(name) for name in names] for record in records]
+        rows = [["" if value is None else str(value) for value in row] for row in values]
         _print_table([name.replace("_", " ") for name in names], rows)
 
 
