@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowmeter.config import MeterConfig
+from flowmeter.core.deal import deal
 from flowmeter.core.hashing import rebuild
 from flowmeter.core.layout import CLOSED, FLOW, FORCED, RESET, Integers, Records, Rows, Slots
 from flowmeter.core.recent import grown_recent, new_recent, note_openings
@@ -155,6 +156,7 @@ class _Shard:
         self._recent = new_recent(round(config.recent_s * 1e9)) if config.recent_s > 0 else None
         self._at_once = config.semantics == "tstat"  # no flow lingers
         self.rejects = np.zeros(len(REJECTS), np.int64)
+        self._work = np.empty(0, np.int64)  # see `deal`
 
     @property
     def finished(self) -> int:
@@ -169,14 +171,17 @@ class _Shard:
         while memory.store.cursor["free"][0] < len(packets):  # each may begin a flow
             memory.grow_flows()
             rebuild(memory.store)
+        if len(self._work) < 2 * len(packets):
+            self._work = np.empty(2 * len(packets), np.int64)
+        work, rejects = self._work, self.rejects
+        count = deal(memory.store, packets, self._number, self._of, rejects, work)
         done = 0
-        while done < len(packets):
-            begin = done
-            done = track(memory.store, packets, begin, self._number, self._of, self.rejects)
-            if self._recent:
-                self._note(packets[begin:done])
+        while done < count:
+            done = track(memory.store, packets, work, done, count, self._of, rejects)
             if memory.store.cursor["spare_segments"][0] < SPARE_SEGMENTS:
                 memory.grow_segments()
+        if self._recent:
+            self._note(packets)
 
     def _note(self, packets: Records) -> None:
         """Say of the flows that began with these packets what began before them."""

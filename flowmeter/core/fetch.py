@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from flowmeter.core.hashing import home, shard_of, slot_of
+from flowmeter.core.hashing import home, slot_of
 from flowmeter.core.jit import helper
 from flowmeter.core.layout import LINE_BYTES, Indexed, Int, Integers, Record, Records
 from flowmeter.core.prefetch import prefetch
@@ -23,38 +23,36 @@ RTT_LINE = 5  # of a side: what the other one's acknowledgements write
 
 
 @helper
-def fetch_flows(  # noqa: PLR0917, C901 - compiled
-    store: Store, packets: Records, begin: Int, end: Int, shard: Int, shards: Int
+def fetch_flows(  # noqa: C901 - compiled
+    store: Store, packets: Records, work: Integers, begin: Int, end: Int
 ) -> None:
     """Ask for what `flowmeter.core.track` will use of the flows of some packets."""
     table, flows, sides = store.table, store.flows, store.sides
-    for index in range(begin, end):
-        if shards == 1 or shard_of(packets[index], shards) == shard:
-            prefetch(table, home(table, packets[index].hash) * 8)
-    for index in range(begin, end):
-        slot = _likely_slot(table, packets[index], shard, shards)
+    for task in range(begin, end):
+        if work[task] >= 0:
+            prefetch(table, home(table, packets[work[task]].hash) * 8)
+    for task in range(begin, end):
+        slot = _likely_slot(table, packets, work[task])
         if slot >= 0:
             for line in range(FLOW_LINES):
                 prefetch(flows[slot], line * LINE_BYTES)
-    for index in range(begin, end):
-        slot = _likely_slot(table, packets[index], shard, shards)
+    for task in range(begin, end):
+        slot = _likely_slot(table, packets, work[task])
         if slot >= 0:
-            _fetch_sides(flows[slot], sides, slot, packets[index])
+            _fetch_sides(flows[slot], sides, slot, packets[work[task]])
             at = np.int64(flows[slot].packets)
             if at < store.words.shape[1]:
                 _fetch_sequences(store.words, store.gaps, store.payloads, slot, at)
-    for index in range(begin, end):
-        slot = _likely_slot(table, packets[index], shard, shards)
+    for task in range(begin, end):
+        slot = _likely_slot(table, packets, work[task])
         if slot >= 0:
             _fetch_segments(sides, store.segments, slot)
 
 
 @helper
-def _likely_slot(table: Integers, packet: Record, shard: Int, shards: Int) -> Int:
-    """Where the packet's flow most likely is; -1: nowhere yet, or in another shard."""
-    if shards > 1 and shard_of(packet, shards) != shard:
-        return np.int64(-1)
-    return slot_of(table[home(table, packet.hash)])
+def _likely_slot(table: Integers, packets: Indexed, index: Int) -> Int:
+    """Where the packet's flow most likely is; -1: nowhere yet, or there is no packet."""
+    return slot_of(table[home(table, packets[index].hash)]) if index >= 0 else np.int64(-1)
 
 
 @helper

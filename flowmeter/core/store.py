@@ -148,7 +148,8 @@ class Memory:
             "finished": Growing(self.slots, np.dtype(np.int32)),
             "recent": Growing(self.slots if self.recent else 1, RECENT),
         }
-        cursor = np.zeros(1, CURSOR)
+        # Written for every packet: threads whose cursors shared a line would wait for each other.
+        cursor: Any = Growing(1, CURSOR).array()
         cursor["tick"] = -1
         cursor["free_segment"] = -1
         self.store = Store(

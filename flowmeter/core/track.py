@@ -10,7 +10,7 @@ import numpy as np
 
 from flowmeter.core import tstat
 from flowmeter.core.fetch import BLOCK_PACKETS, fetch_flows
-from flowmeter.core.hashing import entry, find, forget, shard_of, slot_of
+from flowmeter.core.hashing import entry, find, forget, slot_of
 from flowmeter.core.jit import compiled, helper
 from flowmeter.core.layout import (
     ACTIVE,
@@ -42,31 +42,27 @@ SYN, RST, ACK = 2, 4, 16
 
 
 @compiled
-def track(  # noqa: PLR0912, PLR0917, C901 - compiled
-    store: Store, packets: Records, begin: Int, shard: Int, shards: Int, rejects: Integers
-) -> Int:
-    """Put packets from ``begin`` on into flows; how many of ``packets`` are done."""
+def track(  # noqa: PLR0917, C901 - compiled
+    store: Store, packets: Records, work: Integers, begin: Int, end: Int, shards: Int,
+    rejects: Integers,
+) -> Int:  # fmt: skip
+    """Do the ``work`` that was dealt, from ``begin`` to ``end``; up to where it is done."""
     cursor, limits = store.cursor[0], store.limits[0]
     table, flows, sides = store.table, store.flows, store.sides
     segments, wheel = store.segments, store.wheel
     words, gaps, payloads = store.words, store.gaps, store.payloads
     # Whatever is done for every packet gets records: a call copies the dozen arrays of a store.
-    for index in range(begin, len(packets)):
-        if (index - begin) % BLOCK_PACKETS == 0:
-            end = min(index + BLOCK_PACKETS, len(packets))
-            fetch_flows(store, packets, index, end, shard, shards)
-        packet = packets[index]
+    for task in range(begin, end):
+        if (task - begin) % BLOCK_PACKETS == 0:
+            until = min(task + BLOCK_PACKETS, end)
+            fetch_flows(store, packets, work, task, until)
         if cursor.spare_segments < SPARE_SEGMENTS:
-            return index
-        if packet.reject != 0:
-            rejects[packet.reject] += shard == 0  # every shard sees it
+            return task
+        index = work[task]
+        if index < 0:
+            _turn(store, ~index)
             continue
-        clock_ns = min(packet.time_ns, cursor.clock_ns)  # one wild time stamp ends nothing
-        cursor.clock_ns = packet.time_ns
-        if clock_ns >= cursor.turn_ns:
-            _turn(store, clock_ns)
-        if shards > 1 and shard_of(packet, shards) != shard:
-            continue
+        packet = packets[index]
         place = find(table, flows, packet)
         slot = slot_of(table[place])
         if limits.tstat:
@@ -93,7 +89,7 @@ def track(  # noqa: PLR0912, PLR0917, C901 - compiled
             add_tcp(flow, side, other, segments, cursor, packet, direction, now_ns)
             if flow.closed != closed:
                 rearm(wheel, flows, slot, due_tick(flow, limits), cursor.tick)
-    return len(packets)
+    return end
 
 
 @compiled
@@ -102,7 +98,8 @@ def advance(store: Store, clock_ns: Int) -> None:
     cursor = store.cursor[0]
     cursor.clock_ns = max(clock_ns, cursor.clock_ns)
     if cursor.clock_ns >= cursor.turn_ns:
-        _turn(store, cursor.clock_ns)
+        cursor.turn_ns = (cursor.clock_ns // TICK_NS + 1) * TICK_NS
+        _turn(store, cursor.clock_ns // TICK_NS)
 
 
 @helper
@@ -240,11 +237,9 @@ def _close(store: Store, slot: Int) -> None:
 
 
 @helper
-def _turn(store: Store, clock_ns: Int) -> None:
-    """Turn the wheel up to the clock; end the flows whose time has come."""
+def _turn(store: Store, now: Int) -> None:
+    """Turn the wheel up to a second; end the flows whose time has come."""
     cursor, limits = store.cursor[0], store.limits[0]
-    now = clock_ns // TICK_NS
-    cursor.turn_ns = (now + 1) * TICK_NS
     first = cursor.tick + 1  # what ends now comes after all that has left before
     cursor.tick = max(cursor.tick, now - len(store.wheel))
     while cursor.tick < now:
