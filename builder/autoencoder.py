@@ -86,23 +86,24 @@ def learn_autoencoder(rows: Floats, *, hidden: tuple[int, ...], seed: int) -> Au
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """Adds to a graph."""
+    """Adds to a graph, under a name."""
 
     graph: GraphProto
+    name: str = "guard"
 
     def value(self, name: str, array: npt.ArrayLike, kind: type = np.float64) -> str:
         """Add a constant; its name."""
         from onnx import numpy_helper
 
-        constant = numpy_helper.from_array(np.asarray(array, dtype=kind), f"guard/{name}")
+        constant = numpy_helper.from_array(np.asarray(array, dtype=kind), f"{self.name}/{name}")
         self.graph.initializer.append(constant)
-        return f"guard/{name}"
+        return f"{self.name}/{name}"
 
     def node(self, operator: str, *inputs: str, output: str | None = None, **more: int) -> str:
         """Add a node; the name of its output."""
         from onnx import helper
 
-        output = output or f"guard/{len(self.graph.node)}"
+        output = output or f"{self.name}/{len(self.graph.node)}"
         self.graph.node.append(
             helper.make_node(operator, inputs, [output], None, None, None, None, **more)
         )
@@ -116,7 +117,7 @@ def autoencoder_nodes(add: Nodes, model: Autoencoder, last: str) -> str:
     names = ("centre", "unit", "mean", "deviation")
     parts = zip(names, model.scaling.parts(), strict=True)
     parameters = tuple(add.value(name, array) for name, array in parts)
-    rows, given = add.node("Cast", "features", to=TensorProto.DOUBLE), "guard/given"
+    rows, given = add.node("Cast", "features", to=TensorProto.DOUBLE), f"{add.name}/given"
     scaling_nodes(add.graph, rows, parameters, given, np.float64)
     values = given
     for number, (weights, biases) in enumerate(model.layers):

@@ -12,7 +12,9 @@ from builder.result import ClassScore, Evaluation
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Metric = Literal["f1_macro", "f1_weighted", "balanced_accuracy", "accuracy", "auroc"]
+Metric = Literal[
+    "f1_macro", "f1_weighted", "balanced_accuracy", "accuracy", "auroc", "auroc_by_group"
+]
 # What a model costs, named as in `builder.evaluation.records.Speed`; low is better.
 LIMITS: Final = ("latency_us_per_flow", "bulk_us_per_flow", "size_mb")
 
@@ -62,28 +64,38 @@ METRICS: Final[Mapping[str, Callable[[Ints], float]]] = {
 }
 
 
-def score(metric: Metric, truth: Ints, answer: Floats) -> float:
+def score(metric: Metric, truth: Ints, answer: Floats, groups: Ints | None = None) -> float:
     """A metric of probabilities [n, width], high is better.
 
     ``auroc`` is of the order that they put flows in, not of where the answer turns: of each class
     against all others, the mean over those that have flows on both sides. All others are of the
-    likeliest class.
+    likeliest class. ``auroc_by_group`` is the same, but of its class each of the ``groups`` [n] of
+    flows weighs the same, however many flows it has; without groups each flow does.
     """
-    if metric != "auroc":
+    if metric in METRICS:
         return METRICS[metric](confusion(truth, answer.argmax(axis=1), answer.shape[1]))
-    areas = [_area(truth == label, answer[:, label]) for label in np.unique(truth)]
+    weights = np.ones(len(truth))
+    if metric == "auroc_by_group" and groups is not None:
+        weights = _even(truth, groups)
+    areas = [_area(truth == label, answer[:, label], weights) for label in np.unique(truth)]
     return float(np.mean(areas))
 
 
-def _area(member: npt.NDArray[np.bool_], chance: Floats) -> float:
-    """The chance that a member comes before another, ties counting half; one half without both."""
-    from scipy.stats import rankdata
+def _even(truth: Ints, groups: Ints) -> npt.NDArray[np.float64]:
+    """Weights of rows by which every group of a class comes to the same."""
+    _, number, sizes = np.unique(
+        np.stack([truth, groups]), axis=1, return_inverse=True, return_counts=True
+    )
+    return np.asarray(1 / sizes[number.reshape(-1)], dtype=np.float64)
 
-    inside, outside = int(member.sum()), int((~member).sum())
-    if not inside or not outside:
+
+def _area(member: npt.NDArray[np.bool_], chance: Floats, weights: npt.NDArray[np.float64]) -> float:
+    """The chance that a member comes before another, ties counting half; one half without both."""
+    from sklearn.metrics import roc_auc_score
+
+    if member.all() or not member.any():
         return 0.5
-    ranks = rankdata(chance)[member].sum()
-    return float((ranks - inside * (inside + 1) / 2) / (inside * outside))
+    return float(roc_auc_score(member, chance, sample_weight=weights))
 
 
 def evaluate(truth: Ints, answer: Ints, labels: tuple[str, ...]) -> Evaluation:

@@ -13,7 +13,7 @@ import numpy as np
 
 from builder.families.base import Family, Gradual, Inputs, Model, Target
 from builder.folds import Fold
-from builder.metrics import Metric, score
+from builder.metrics import Floats, Ints, Metric, score
 from builder.preprocess import Missing, Preprocessing, fit_preprocessing
 from builder.result import Param, Trial
 from topologies.errors import MachineError
@@ -216,5 +216,9 @@ class Objective:
         kept.keep(candidate, number, fitted)
         if self.target.task == "forecast":
             return -float(np.abs(self.target.values[fold.valid] - answer).mean())
-        truth = self.target.values[fold.valid].astype(np.int64)
-        return score(self.metric, truth, answer)
+        return self.judged(answer, fold.valid)
+
+    def judged(self, answer: Floats, rows: Ints) -> float:
+        """What the metric says of probabilities [n, width] for some rows [n] of the target."""
+        seen = self.target.take(rows)
+        return score(self.metric, seen.values.astype(np.int64), answer, seen.groups)

@@ -11,12 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
 from builder.config import BuildConfig
 from builder.data import Data
 from builder.evaluation.carrying import carrying
-from builder.evaluation.crossing import Side
 from builder.evaluation.examine import Examined
 from builder.evaluation.importance import (
     EXPLAINED_ROWS,
@@ -32,7 +29,6 @@ from builder.evaluation.records import Ablation, Carried, Findings, LearningPoin
 from builder.evaluation.shap_values import tree_contributions
 from builder.evaluation.variants import Late, ablate, learning_curve
 from builder.families.base import Use
-from builder.metrics import score
 from builder.objective import Candidate, Objective
 
 SHAPLEY: Final = "exact Shapley values of the trees (TreeSHAP)"
@@ -158,7 +154,8 @@ class _Study:
         )
 
     def _ablation(self) -> tuple[Ablation, ...]:
-        whole = _score(self.examined.crossed.sides[0], self.objective)
+        side = self.examined.crossed.sides[0]
+        whole = self.objective.judged(side.probabilities, side.valid)
         parts = ablate(
             replace(self.objective, folds=self.objective.folds[:1]),
             self.candidate,
@@ -175,8 +172,3 @@ class _Study:
                 self.objective, self.candidate, groups, seed=self.config.seed, late=self.late
             )
         )
-
-
-def _score(side: Side, objective: Objective) -> float:
-    truth = objective.target.values[side.valid].astype(np.int64)
-    return score(objective.metric, truth, side.probabilities)

@@ -11,7 +11,6 @@ import numpy as np
 from builder.evaluation.records import Ablation, LearningPoint
 from builder.families.base import Inputs
 from builder.folds import Fold
-from builder.metrics import score
 from builder.objective import Candidate, Objective
 from builder.result import FeatureField
 
@@ -83,5 +82,4 @@ def _score(objective: Objective, candidate: Candidate, inputs: Inputs, fold: Fol
         candidate, inputs.take(fold.train), objective.target.take(fold.train)
     )
     answer = fitted.model.predict(fitted.prepare(inputs.take(fold.valid)))
-    truth = objective.target.values[fold.valid].astype(np.int64)
-    return score(objective.metric, truth, answer)
+    return objective.judged(answer, fold.valid)

@@ -50,6 +50,17 @@ def test_the_area_is_of_the_order_and_not_of_where_the_answer_turns(answers):
     assert score("accuracy", truth, chances) == np.mean(chances.argmax(axis=1) == truth)
 
 
+def test_by_group_what_is_common_counts_no_more_than_what_is_rare():
+    benign, common, rare = np.full(50, 0.2), np.full(100, 0.9), np.full(2, 0.1)
+    chance = np.concatenate([benign, common, rare]).astype(np.float32)
+    truth = np.repeat([0, 1], [50, 102])
+    groups = np.repeat([7, 7, 8], [50, 100, 2])  # a number tells activities apart in a class only
+    chances = np.stack([1 - chance, chance], axis=1)
+    assert score("auroc", truth, chances) == pytest.approx(100 / 102)
+    assert score("auroc_by_group", truth, chances, groups) == pytest.approx(0.5)
+    assert score("auroc_by_group", truth, chances) == score("auroc", truth, chances)
+
+
 def test_an_evaluation_names_every_class(answers):
     verdict = evaluate(*answers, ("a", "b", "c", "d"))
     peers = precision_recall_fscore_support(*answers)
